@@ -1,0 +1,58 @@
+# `make help` lists what there is. PYTHON= chooses the interpreter, ARGS= is passed on to run.py.
+PYTHON ?= python3
+ARGS ?=
+CHECKPOINT ?=
+DATA ?=
+VENV := .venv
+RUN := $(VENV)/bin/python run.py
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train submit sweep show-data test test-full lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.installed ## make .venv with everything a run needs
+
+# The stamp is touched last: an interrupted installation is taken up again, a finished one is not repeated.
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; choose one with make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_epochs=20")
+	$(RUN) $(ARGS)
+
+submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else the one it was trained on)
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
+	$(RUN) fit=false test=false "checkpoint='$(CHECKPOINT)'" $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+
+sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050 optimizer.lr=1e-3,2e-3")
+	$(RUN) --multirun $(ARGS)
+
+show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
+	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+
+test: $(VENV)/.installed-dev ## run the fast tests
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-full: $(VENV)/.installed-dev ## run all tests, the slow ones too
+	$(VENV)/bin/python -m pytest -m "slow or not slow" $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: setup ## measure training throughput beside a plain PyTorch loop
+	$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
+
+clean: ## remove logs, caches and the rendered demo set (checkpoints under logs/ too)
+	rm -rf logs data wandb .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
