@@ -1,0 +1,106 @@
+"""Write the predictions of the unlabelled test set in the competition's form."""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import BasePredictionWriter
+
+from callbacks.atomic import write_text
+from callbacks.macs import MacsReport, count_macs
+from errors import UserError
+
+log = logging.getLogger(__name__)
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "ultralytics-thop")
+
+
+class SubmissionWriter(BasePredictionWriter):
+    """Write `submission.csv`, `submission.json` and `submission_info.json` into `output_dir`.
+
+    One row for each file under test/NoLabel, sorted by name. A file that could not be read gets the class that was
+    most frequent in training, and is listed in `submission_info.json`.
+
+    Args:
+        output_dir: the run's folder.
+        checkpoint: the file the predicting weights came from; its SHA-256 goes into `submission_info.json`.
+    """
+
+    def __init__(self, output_dir: str | Path, checkpoint: str | Path | None = None) -> None:
+        super().__init__(write_interval="epoch")
+        self.output_dir = Path(output_dir)
+        self.checkpoint = checkpoint
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "predict" and trainer.world_size > 1:
+            raise UserError("A submission is written by one process: set trainer.devices=1.")
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        dataset = trainer.datamodule.predict_dataset
+        names = [dataset.names[int(i)] for batch in predictions for i in batch["index"]]
+        labels = [pl_module.class_names[int(i)] for batch in predictions for i in batch["label"]]
+        submission = dict(zip(names, labels, strict=True))
+        fallback = pl_module.class_names[int(np.argmax(pl_module.hparams["class_counts"]))]
+        unreadable = {bad.name: bad.why for bad in dataset.bad}
+        submission |= dict.fromkeys(unreadable, fallback)
+        validate(submission, expected=dataset.names, class_names=pl_module.class_names)
+        report = count_macs(pl_module.model, (3, *pl_module.preprocessing["image_size"]))
+        info = {
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+            "checkpoint_sha256": None if self.checkpoint is None else sha256(self.checkpoint),
+            "backbone": pl_module.hparams["backbone"]["name"],
+            "macs": {report.counter: report.macs, "torch.utils.flop_counter": report.flop_counter_macs},
+            "params": report.params,
+            "preprocessing": pl_module.preprocessing,
+            "class_names": pl_module.class_names,
+            "unreadable": unreadable,
+            "unreadable_label": fallback if unreadable else None,
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        write_submission(self.output_dir, submission, report, info)
+        if unreadable:
+            log.warning("%d test images could not be read and were called %s; see %s",
+                        len(unreadable), fallback, self.output_dir / "submission_info.json")  # fmt: skip
+
+
+def validate(submission: dict[str, str], expected: Sequence[str], class_names: Sequence[str]) -> None:
+    """Raise ValueError unless there is one known label for every expected file, and nothing else."""
+    if missing := sorted(set(expected) - set(submission)):
+        raise ValueError(f"{len(missing)} test files have no prediction, the first: {missing[:5]}")
+    if extra := sorted(set(submission) - set(expected)):
+        raise ValueError(f"{len(extra)} predictions belong to no test file, the first: {extra[:5]}")
+    if unknown := sorted(set(submission.values()) - set(class_names)):
+        raise ValueError(f"labels that are no classes of the model: {unknown}")
+
+
+def write_submission(
+    output_dir: Path, submission: dict[str, str], report: MacsReport, info: dict[str, Any]
+) -> None:
+    """Write the three files, rows sorted by file name, each renamed into place when it is complete."""
+    rows = sorted(submission.items())
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["file", "label"])
+    writer.writerows(rows)
+    write_text(output_dir / "submission.csv", table.getvalue())
+    form = {"macs": report.macs, "submission": dict(rows)}
+    write_text(output_dir / "submission.json", json.dumps(form, ensure_ascii=False, indent=1))
+    write_text(output_dir / "submission_info.json", json.dumps(info, ensure_ascii=False, indent=2))
+
+
+def sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

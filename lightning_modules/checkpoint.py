@@ -1,0 +1,101 @@
+"""Read what a checkpoint says about itself, and let it speak for settings the command line leaves open."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from errors import UserError
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return the content of one of our checkpoints, on the CPU.
+
+    Raises:
+        UserError: there is no such file, it is broken, or it is no checkpoint of a TrashClassifier.
+    """
+    if not Path(path).is_file():
+        raise UserError(
+            f"There is no checkpoint {path}. A run leaves its own under <run folder>/checkpoints/best.ckpt."
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"The checkpoint {path} cannot be read ({reason}). Is it complete?") from error
+    if not isinstance(checkpoint, dict) or "class_names" not in checkpoint.get("hyper_parameters", {}):
+        raise UserError(
+            f"{path} is no checkpoint of this project: it holds no class names. "
+            "Plain weights of a backbone are loaded with backbone.weights=PATH."
+        )
+    return checkpoint
+
+
+def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:
+    """Fill `cfg` from a checkpoint: backbone, preprocessing, class names and data, unless `overrides` name them.
+
+    Args:
+        cfg: the composed configuration; a changed copy is returned.
+        checkpoint: from `read_checkpoint`.
+        overrides: those of the command line, such as `datamodule.root=PATH`.
+
+    Raises:
+        UserError: `overrides` ask for another backbone than the checkpoint's.
+    """
+    keys = override_keys(overrides)
+    hparams, composed = checkpoint["hyper_parameters"], cfg
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+
+    name = hparams["backbone"]["name"]
+    if any(key.split(".")[0] == "backbone" for key in keys) and cfg.backbone.name != name:
+        raise UserError(
+            f"The checkpoint holds a {name}, but the command asks for backbone {cfg.backbone.name}. Leave `backbone` "
+            "out, or use backbone.weights=PATH instead of checkpoint=PATH to load whatever fits."
+        )
+    cfg.backbone = hparams["backbone"]
+    if not keys & {"datamodule", "datamodule.root"} and "config" in checkpoint:
+        cfg.datamodule = checkpoint["config"]["datamodule"]
+        copy_keys(composed, cfg, {key for key in keys if key.startswith("datamodule.")})
+    for key in ("image_size", "resize_mode"):
+        if key not in keys:
+            cfg[key] = hparams["preprocessing"][key]
+    for key in ("mean", "std"):
+        cfg.datamodule[key] = hparams["preprocessing"][key]
+    cfg.datamodule.class_names = hparams["class_names"]
+    return cfg
+
+
+def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:
+    """Return the configuration of the stopped run, changed only where `overrides` say so.
+
+    Raises:
+        UserError: the checkpoint was written by no run of `run.py`.
+    """
+    if "config" not in checkpoint:
+        raise UserError(
+            f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run."
+        )
+    resumed = OmegaConf.create(checkpoint["config"])
+    copy_keys(cfg, resumed, override_keys(overrides))
+    return resumed
+
+
+def override_keys(overrides: list[str]) -> set[str]:
+    """The keys that the command line sets: `+trainer.max_epochs=3` gives `trainer.max_epochs`."""
+    return {override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
+
+
+def copy_keys(source: DictConfig, target: DictConfig, keys: set[str]) -> None:
+    """Copy the nodes of `source` under `keys` to `target`; names of overlays such as `experiment` have no node."""
+    plain = OmegaConf.to_container(source)
+    missing = object()
+    for key in keys:
+        value: Any = plain
+        for part in key.split("."):
+            value = value.get(part, missing) if isinstance(value, dict) else missing
+        if value is not missing:
+            OmegaConf.update(target, key, value, merge=False)

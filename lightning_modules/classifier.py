@@ -1,0 +1,189 @@
+"""The LightningModule: a small backbone that tells classes of trash apart."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler import Scheduler
+from torch import Tensor
+
+from errors import UserError
+from lightning_modules.backbones.factory import create_backbone
+from lightning_modules.losses import create_loss
+from lightning_modules.metrics import bootstrap_f1, competition_score, create_metrics
+
+Batch = dict[str, Tensor]
+
+# Those of timm that are a function of the step; `plateau` is not, and timm itself calls it deprecated.
+SCHEDULERS = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant")
+
+
+class TrashClassifier(LightningModule):
+    """Train, validate, test and predict one backbone.
+
+    Every argument is plain data and is saved in the checkpoint: one file rebuilds the model.
+
+    Args:
+        backbone: `name` in timm's registry, `kwargs` for it, `pretrained`, `weights`.
+        class_names: in the order of the logits.
+        class_counts: training images of each class, for losses that use priors or weights.
+        preprocessing: `image_size` [height, width], `resize_mode`, `mean`, `std`.
+        loss: settings of `create_loss`.
+        optimizer: `name` (timm), `lr`, `weight_decay`, `kwargs`.
+        scheduler: settings of timm's `create_scheduler_v2`, lengths in epochs.
+        score: constants of `competition_score`.
+    """
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        class_names: Sequence[str],
+        class_counts: Sequence[int],
+        preprocessing: Mapping[str, Any],
+        loss: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        scheduler: Mapping[str, Any],
+        score: Mapping[str, float],
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.class_names = list(class_names)
+        self.preprocessing = dict(preprocessing)
+        self.macs: float | None = None
+        """MACs of one image, as the MACs callback counted them; `val/score` and `test/score` need it."""
+        self.configure_backbone()
+        self.configure_loss()
+        self.configure_metrics()
+
+    def configure_backbone(self) -> None:
+        """Build the network; its start weights, if any, are fetched only this once."""
+        backbone = self.hparams["backbone"]
+        self.model = create_backbone(
+            backbone["name"],
+            num_classes=len(self.class_names),
+            kwargs=backbone["kwargs"],
+            pretrained=backbone["pretrained"],
+            weights=backbone["weights"],
+        )
+        # The checkpoint holds the weights: loading it must need neither the internet nor the file.
+        self.hparams["backbone"] = {**backbone, "pretrained": False, "weights": None}
+
+    def configure_loss(self) -> None:
+        self.loss = create_loss(self.hparams["loss"], self.hparams["class_counts"])
+
+    def configure_metrics(self) -> None:
+        metrics = create_metrics(len(self.class_names))
+        self.train_metrics = metrics.clone(prefix="train/")
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, C) of normalised images (N, 3, H, W)."""
+        return self.model(images)
+
+    def shared_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        """Loss and logits of a batch, with its metrics gathered under `stage/`."""
+        target = batch["target"]
+        logits = self(batch["image"])
+        loss = self.loss(logits, target)
+        if stage == "train" and not torch.isfinite(loss):
+            self.raise_non_finite(loss)
+        hard_target = target if target.ndim == 1 else target.argmax(dim=1)
+        getattr(self, f"{stage}_metrics").update(logits.detach(), hard_target)
+        self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
+        return {"loss": loss, "logits": logits.detach(), "target": hard_target, "index": batch["index"]}
+
+    def raise_non_finite(self, loss: Tensor) -> None:
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        raise UserError(
+            f"The training loss is {loss.item()} at step {self.global_step} (epoch {self.current_epoch}), "
+            f"learning rate {lr:.3g}. Lower optimizer.lr, lengthen scheduler.warmup_epochs, or set "
+            "trainer.gradient_clip_val=1."
+        )
+
+    def log_epoch(self, stage: str) -> None:
+        """Log what the metrics of `stage` gathered, F1 of each class by its name, and the score."""
+        metrics = getattr(self, f"{stage}_metrics")
+        values = metrics.compute()
+        metrics.reset()
+        per_class = values.pop(f"{stage}/f1_per_class")
+        confusion = values.pop(f"{stage}/confusion")
+        if stage != "train":
+            values |= {f"{stage}/f1_{name}": f1 for name, f1 in zip(self.class_names, per_class, strict=True)}
+            if self.macs is not None:
+                f1 = values[f"{stage}/f1"].item()
+                values[f"{stage}/score"] = competition_score(f1, self.macs, **self.hparams["score"])
+        if stage == "test":
+            interval = bootstrap_f1(confusion.cpu().numpy(), floor=self.hparams["score"]["floor"])
+            values |= {"test/f1_low": interval.low, "test/f1_high": interval.high}
+            values["test/p_f1_above_floor"] = interval.p_above_floor
+        self.log_dict(values)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self.shared_step(batch, "train")
+
+    def on_train_epoch_end(self) -> None:
+        self.log_epoch("train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self.shared_step(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_epoch("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        return self.shared_step(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self.log_epoch("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        probability, label = self(batch["image"]).softmax(dim=1).max(dim=1)
+        return {"index": batch["index"], "label": label, "probability": probability}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.configure_optimizer()
+        scheduler = self.configure_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_optimizer(self) -> torch.optim.Optimizer:
+        settings = self.hparams["optimizer"]
+        name = settings["name"]
+        if name not in list_optimizers():
+            raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(list_optimizers())}.")
+        try:
+            return create_optimizer_v2(
+                self.model,
+                name,
+                lr=settings["lr"],
+                weight_decay=settings["weight_decay"],
+                **settings["kwargs"],
+            )
+        except TypeError as error:
+            raise UserError(f"optimizer.kwargs={settings['kwargs']} does not fit {name}: {error}") from error
+
+    def configure_scheduler(self, optimizer: torch.optim.Optimizer) -> Scheduler:
+        """timm's scheduler, counted in optimizer steps; all cycles together last as long as training."""
+        settings = dict(self.hparams["scheduler"])
+        name, epochs = settings["sched"], self.trainer.max_epochs
+        cycles = sum(settings.get("cycle_mul", 1) ** i for i in range(settings.get("cycle_limit", 1)))
+        steps_per_epoch = self.trainer.estimated_stepping_batches / epochs
+        settings["num_epochs"] = epochs / cycles
+        try:
+            if name not in SCHEDULERS:
+                raise ValueError(f"choose one of {', '.join(SCHEDULERS)}.")
+            scheduler, _ = create_scheduler_v2(
+                optimizer, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **settings
+            )
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UserError(
+                f"The settings under `scheduler` do not work with sched={name!r}: {error}"
+            ) from error
+        return scheduler
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step_update(self.global_step)

@@ -1,0 +1,204 @@
+"""The one entry: compose a configuration, then fit, test and predict, and return the objective.
+
+python run.py --help shows every setting; python run.py backbone=lcnet_050 trainer.max_epochs=20 changes two.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from errors import UserError
+
+if TYPE_CHECKING:  # torch takes seconds to import: --help and --cfg job must not wait for it
+    from pytorch_lightning import LightningModule, Trainer
+
+    from datamodules.trash import TrashDataModule
+
+log = logging.getLogger(__name__)
+
+
+def run_dir(resume: str | None, new_folder: str) -> str:
+    """A resumed run goes on in its own folder: the one above the checkpoint's."""
+    return str(Path(resume).resolve().parent.parent) if resume else new_folder
+
+
+OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
+OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
+    """Run one job; a user's mistake ends it with one clear message, without a traceback."""
+    from callbacks.run_summary import write_record
+    from callbacks.tracking import finish_wandb
+
+    folder, overrides = Path(cfg.output_dir), list(HydraConfig.get().overrides.task)
+    exit_code = 1
+    try:
+        record, objective = run(cfg, overrides)
+        write_record(folder, {"state": "completed", "overrides": overrides, **record})
+        exit_code = 0
+        return objective
+    except Exception as error:
+        user_error = next((e for e in (error, error.__cause__) if isinstance(e, UserError)), None)
+        record = {"state": "failed", "overrides": overrides, "error": str(user_error or repr(error))}
+        if user_error:
+            write_record(folder, record)
+            raise CompactHydraException(str(user_error)) from error
+        write_record(folder, {**record, "traceback": traceback.format_exc()})
+        raise
+    finally:
+        finish_wandb(exit_code)
+
+
+def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | tuple[float, ...] | None]:
+    """Fit, test and predict as `cfg` says; return the record of the run and its objective."""
+    import torch
+    from pytorch_lightning import seed_everything
+
+    from callbacks.run_summary import summary_table
+    from lightning_modules.checkpoint import adopt_checkpoint, read_checkpoint, resumed_config
+
+    started = time.monotonic()
+    if cfg.resume:
+        cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
+    if cfg.checkpoint:
+        cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    if cfg.seed is not None:
+        seed_everything(cfg.seed, workers=True)
+
+    datamodule = build_datamodule(cfg)
+    if cfg.show_data:
+        from datamodules.show import show_data
+
+        for path in show_data(datamodule, Path(cfg.output_dir)):
+            log.info("wrote %s", path)
+        return {}, None
+    loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
+    checkpoint = cfg.checkpoint
+    if cfg.fit:
+        checkpoint = fit(cfg, datamodule, loggers)
+    elif not checkpoint:
+        raise UserError("fit=false needs a trained model: checkpoint=PATH, e.g. <run folder>/checkpoints/best.ckpt.")
+    record = evaluate(cfg, datamodule, loggers, checkpoint)
+    record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
+    objective = select_objective(cfg.objective, record) if cfg.fit else None
+    from rich.console import Console
+
+    Console().print(summary_table(record))
+    return record, objective
+
+
+def build_datamodule(cfg: DictConfig) -> TrashDataModule:
+    """The datamodule with its caches built; its mean and std are those of the backbone's weights unless set."""
+    from lightning_modules.backbones.factory import image_statistics
+
+    mean, std = image_statistics(cfg.backbone.name)
+    datamodule = instantiate(
+        cfg.datamodule, mean=cfg.datamodule.mean or mean, std=cfg.datamodule.std or std, _convert_="all"
+    )
+    datamodule.prepare_data()
+    datamodule.setup("fit" if cfg.fit or cfg.test or cfg.show_data else "predict")
+    return datamodule
+
+
+def build_trainer(cfg: DictConfig, loggers: list[Any], **late: dict[str, Any]) -> Trainer:
+    """A trainer with fresh callbacks; `late` holds arguments of callbacks that are only known by now."""
+    from callbacks.run_config import RunConfig
+
+    callbacks = [instantiate(cb, **late.get(name, {})) for name, cb in cfg.callbacks.items() if cb]
+    callbacks.append(RunConfig(OmegaConf.to_container(cfg)))
+    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
+
+
+def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str:
+    """Train; return the path of the best checkpoint."""
+    from lightning_modules.classifier import TrashClassifier
+
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    for logger in loggers:
+        logger.log_hyperparams(plain)
+    if cfg.checkpoint and not cfg.resume:
+        settings = {key: plain[key] for key in ("loss", "optimizer", "scheduler", "score")}
+        settings |= {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
+        model: LightningModule = TrashClassifier.load_from_checkpoint(cfg.checkpoint, map_location="cpu", **settings)
+    else:
+        model = instantiate(
+            cfg.lightning_module,
+            class_names=datamodule.class_names,
+            class_counts=datamodule.class_counts,
+            preprocessing=datamodule.preprocessing,
+        )
+    trainer = build_trainer(cfg, loggers)
+    try:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=cfg.resume)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        last = Path(cfg.output_dir) / "checkpoints" / "last.ckpt"
+        if last.is_file():
+            log.warning("Stopped. Go on with: python run.py resume=%s", last)
+        raise
+    return trainer.checkpoint_callback.best_model_path
+
+
+def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any], checkpoint: str) -> dict[str, Any]:
+    """Validate, test and predict with `checkpoint`; return every figure and where things lie."""
+    from callbacks.macs import count_macs
+    from lightning_modules.classifier import TrashClassifier
+
+    # A trainer of its own: callbacks of fit, such as the moving average, hold other weights.
+    trainer = build_trainer(cfg, loggers, submission={"checkpoint": checkpoint})
+    model = TrashClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
+    record: dict[str, Any] = {
+        "backbone": model.hparams["backbone"]["name"],
+        **model.preprocessing,
+        "fold_batchnorm": cfg.fold_batchnorm,
+        "checkpoint": checkpoint,
+    }
+    if cfg.fit or cfg.test:
+        record |= trainer.validate(model, datamodule=datamodule, verbose=False)[0]
+    if cfg.test:
+        record |= trainer.test(model, datamodule=datamodule, verbose=False)[0]
+        record["tested_on"] = datamodule.tested_on
+    if cfg.predict and datamodule.predict_dataset is not None:
+        trainer.predict(model, datamodule=datamodule)
+        record["submission"] = str(Path(cfg.output_dir) / "submission.json")
+    report = count_macs(model.model, (3, *model.preprocessing["image_size"]))
+    record |= {
+        "model/macs": report.macs,
+        "model/flop_counter_macs": report.flop_counter_macs,
+        "model/params": report.params,
+    }
+    return record
+
+
+def select_objective(names: list[str], record: dict[str, Any]) -> float | tuple[float, ...]:
+    """The figures a sweep gets back, in the order of `names`.
+
+    Raises:
+        UserError: a name that was not measured, or a figure that is not a number: the job must count as failed.
+    """
+    known = sorted(name for name, value in record.items() if "/" in name and isinstance(value, int | float))
+    for name in names:
+        if name not in known:
+            raise UserError(f"objective={name} was not measured by this run; choose from {', '.join(known)}.")
+        if not math.isfinite(record[name]):
+            raise UserError(f"The objective {name} is {record[name]}.")
+    values = tuple(float(record[name]) for name in names)
+    return values[0] if len(values) == 1 else values
+
+
+if __name__ == "__main__":
+    main()

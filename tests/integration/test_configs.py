@@ -1,0 +1,54 @@
+"""Every YAML composes, and what it names can be built."""
+
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lightning_modules.losses import create_loss
+from tests.harness import PROJECT, compose_config
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (PROJECT / "conf" / group).glob("*.yaml") if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("group", ["experiment", "debug"])
+def test_every_overlay_composes_and_changes_something(group: str) -> None:
+    plain = compose_config()
+    for option in options(group):
+        assert compose_config(f"{group}={option}") != plain, option
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+def test_every_loss_is_built(loss: str) -> None:
+    config = OmegaConf.to_container(compose_config(f"loss={loss}").loss)
+    assert isinstance(create_loss(config, class_counts=[3, 1, 2]), nn.Module)
+
+
+@pytest.mark.parametrize("callback", [name for name in options("callbacks") if name != "default"])
+def test_every_callback_is_in_the_default_list_and_is_built(callback: str, tmp_path: Path) -> None:
+    from pytorch_lightning import Callback
+
+    callbacks = compose_config(f"output_dir={tmp_path}").callbacks
+    assert isinstance(instantiate(callbacks[callback]), Callback)
+
+
+@pytest.mark.parametrize("trainer", options("trainer"))
+def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
+    from pytorch_lightning import Trainer
+
+    config = compose_config(f"trainer={trainer}", f"output_dir={tmp_path}", "trainer.accelerator=cpu").trainer
+    assert isinstance(instantiate(config, logger=False), Trainer)
+
+
+def test_a_callback_is_switched_off_with_null() -> None:
+    assert compose_config("callbacks.ema=null").callbacks.ema is None
+
+
+@pytest.mark.parametrize("image_size", ["[46,64]", "[32,32]"])
+def test_image_size_reaches_the_data(image_size: str) -> None:
+    cfg: DictConfig = compose_config(f"image_size={image_size}")
+    assert cfg.datamodule.image_size == cfg.image_size

@@ -1,0 +1,97 @@
+"""Mixup and CutMix: the target's shares are those of the pixels."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from datamodules.augmentation.mixing import Mixing
+from errors import UserError
+
+CLASSES = 7
+
+
+def constant_images(n: int, height: int = 46, width: int = 64) -> tuple[Tensor, Tensor]:
+    """Images whose grey level is their class, so that pixels tell how much of which class they hold."""
+    target = torch.arange(n) % CLASSES
+    return target.float().reshape(n, 1, 1, 1).expand(n, 3, height, width).clone(), target
+
+
+def expected_level(soft: Tensor) -> Tensor:
+    return soft @ torch.arange(CLASSES, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_target_has_the_shares_of_the_pixels(settings: dict) -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(50)
+    mixed, soft = Mixing(**settings)(images, target, CLASSES)
+    assert soft.shape == (50, CLASSES)
+    assert soft.dtype == torch.float32
+    torch.testing.assert_close(soft.sum(1), torch.ones(50))
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), expected_level(soft), atol=1e-4, rtol=0)
+    assert (soft > 0).sum(1).max() == 2
+
+
+def test_mixup_is_the_same_everywhere_in_an_image_but_not_in_the_batch() -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(50)
+    mixed, soft = Mixing(mixup=1.0)(images, target, CLASSES)
+    torch.testing.assert_close(mixed.amax((1, 2, 3)), mixed.amin((1, 2, 3)))
+    assert len(soft.amax(1).unique()) > 30
+
+
+def test_cutmix_share_is_exactly_the_area_pasted() -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(50)
+    mixed, soft = Mixing(cutmix=1.0)(images, target, CLASSES)
+    assert torch.isin(mixed, torch.arange(CLASSES).float()).all()
+    for number in range(CLASSES):
+        pixels = (mixed[:, 0] == number).sum((1, 2))
+        assert torch.equal((soft[:, number] * 46 * 64).round().long(), pixels)
+
+
+def test_both_are_drawn_for_each_image() -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(200)
+    mixed, soft = Mixing(mixup=1.0, cutmix=1.0)(images, target, CLASSES)
+    two = (soft > 0).sum(1) == 2
+    flat = (mixed.amax((1, 2, 3)) - mixed.amin((1, 2, 3))) < 1e-5
+    assert 50 < (two & flat).sum() < 120
+    assert 50 < (two & ~flat).sum() < 120
+
+
+def test_small_alpha_mixes_little() -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(500, 8, 8)
+    weak = Mixing(mixup=0.1)(images, target, CLASSES)[1].amax(1).mean()
+    strong = Mixing(mixup=10.0)(images, target, CLASSES)[1].amax(1).mean()
+    assert weak > 0.9
+    assert strong < 0.75
+
+
+def test_probability_is_the_share_of_images_mixed() -> None:
+    torch.manual_seed(0)
+    images, target = constant_images(400, 8, 8)
+    soft = Mixing(mixup=1.0, probability=0.25)(images, target, CLASSES)[1]
+    assert 50 < (soft.amax(1) < 1).sum() < 120
+
+
+def test_off_leaves_the_target_hard() -> None:
+    images, target = constant_images(4)
+    mixed, same = Mixing()(images, target, CLASSES)
+    assert torch.equal(mixed, images)
+    assert torch.equal(same, target)
+    assert same.dtype == torch.int64
+
+
+def test_batch_of_one_mixes_with_itself() -> None:
+    images, target = torch.rand(1, 3, 8, 8), torch.tensor([2])
+    mixed, soft = Mixing(mixup=1.0, cutmix=1.0)(images, target, CLASSES)
+    torch.testing.assert_close(mixed, images)
+    torch.testing.assert_close(soft, torch.eye(CLASSES)[target])
+
+
+@pytest.mark.parametrize("setting", [{"mixup": -0.2}, {"cutmix": -1}, {"probability": 1.2}])
+def test_silly_setting_is_named(setting: dict) -> None:
+    with pytest.raises(UserError, match=rf"augmentation\.mixing\.{next(iter(setting))}"):
+        Mixing(**setting)
