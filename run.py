@@ -68,6 +68,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from pytorch_lightning import seed_everything
 
     from callbacks.run_summary import summary_table
+    from callbacks.tracking import log_summary, wandb_location
     from lightning_modules.checkpoint import adopt_checkpoint, read_checkpoint, resumed_config
 
     started = time.monotonic()
@@ -95,6 +96,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         raise UserError("fit=false needs a trained model: checkpoint=PATH, e.g. <run folder>/checkpoints/best.ckpt.")
     record = evaluate(cfg, datamodule, loggers, checkpoint)
     record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
+    record["wandb"] = wandb_location(loggers)
+    log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
     objective = select_objective(cfg.objective, record) if cfg.fit else None
     from rich.console import Console
 

@@ -21,6 +21,8 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 def summary_table(record: dict[str, Any]) -> Table:
     """Return the table a run ends with; lines for which there is no figure are left out."""
     table = Table(title="Result", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     height, width = record["image_size"]
     table.add_row("backbone", record["backbone"])
     table.add_row("input", f"1 x 3 x {height} x {width} (height x width), {record['resize_mode']}")

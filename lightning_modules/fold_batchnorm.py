@@ -65,9 +65,7 @@ def fold_batchnorm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     if kept:
         log.info("BatchNorm layers that were not folded: %s", ", ".join(kept))
     if not _equal(folded(image), expected):
-        raise UserError(
-            f"Folding BatchNorm changed the output of {type(model).__name__}: set fold_batchnorm=false."
-        )
+        raise UserError(f"Folding BatchNorm changed the output of {type(model).__name__}: set fold_batchnorm=false.")
     return folded.eval().to(parameter.device)
 
 
@@ -133,9 +131,7 @@ class _Dataflow(TorchDispatchMode):
         else:
             # A layer that rescales its weight or its output at each call would undo the folding.
             made = self.last_product
-            plain = (
-                made is not None and output is made[0] and layer.weight is made[1] and layer.bias is made[2]
-            )
+            plain = made is not None and output is made[0] and layer.weight is made[1] and layer.bias is made[2]
         if plain and isinstance(layer.weight, nn.Parameter):
             self.made_by[id(output)] = (output, layer)
 
@@ -155,7 +151,8 @@ class _Dataflow(TorchDispatchMode):
 def _merge_branches(model: nn.Module, image: Tensor, expected: Tensor) -> nn.Module:
     """The model with its re-parameterisable blocks merged by timm, or as it is where that does not work."""
     try:
-        merged = reparameterize_model(model)
+        with torch.random.fork_rng(devices=[]):  # timm initialises new layers before it fills them
+            merged = reparameterize_model(model)
         if _equal(merged(image), expected):
             return merged
         log.info("Merging branches changed the output: branches stay as they are.")

@@ -6,11 +6,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
-# A run of seconds: the smallest backbone at a small size, one thread, nothing drawn.
-QUICK = (
-    "backbone=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1",
-    "datamodule.batch_size=16", "logger.wandb=null", "callbacks.media=null",
-)  # fmt: skip
+# Nothing but the run itself: no W&B process, no pictures.
+MUTE = ("trainer.accelerator=cpu", "threads=1", "logger.wandb=null", "callbacks.media=null")
+# A run of seconds: a small backbone, small images.
+QUICK = (*MUTE, "backbone=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "datamodule.batch_size=16")
 
 
 def compose_config(*overrides: str) -> DictConfig:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PROJECT, QUICK, compose_config
+from tests.harness import MUTE, PROJECT, QUICK, compose_config
 
 @pytest.fixture
 def quick_run(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
@@ -18,9 +18,9 @@ def quick_run(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.chdir(tmp_path)
 
-    def call(*overrides: str, folder: str = "out", data: bool = True) -> dict[str, Any]:
-        where = ["datamodule=trash", f"datamodule.root={tiny_root}"] if data else []
-        given = [*where, *QUICK, *overrides]
+    def call(*overrides: str, folder: str = "out", data: bool = True, settings: bool = True) -> dict[str, Any]:
+        given = [*(["datamodule=trash", f"datamodule.root={tiny_root}"] if data else [])]
+        given += [*(QUICK if settings else MUTE), *overrides]
         cfg = compose_config(*given, f"output_dir={tmp_path / folder}")
         (tmp_path / folder).mkdir(exist_ok=True)
         record, objective = run.run(cfg, [*given])

@@ -1,0 +1,102 @@
+"""When MACs are counted: before anything runs, so that a run over its budget costs nothing."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from rich.console import Console
+from rich.table import Table
+
+from callbacks.macs import MacsReport, count_macs, shape_text
+from errors import UserError
+
+
+class MacsLogger(Callback):
+    """Count the network as it will run; to the console, the loggers, the checkpoint and `pl_module.macs`.
+
+    Stands after every callback that changes the architecture.
+
+    Args:
+        max_macs: fit only networks of at most so many MACs, as thop counts them; None: any.
+        print_table: show the layers on the console.
+
+    Raises:
+        UserError: the network exceeds `max_macs`, or does not take images of the set size.
+    """
+
+    def __init__(self, max_macs: float | None = None, print_table: bool = True) -> None:
+        self.max_macs = max_macs
+        self.print_table = print_table
+        self.report: MacsReport | None = None
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        report = count_macs(pl_module.model, (3, *pl_module.preprocessing["image_size"]))
+        pl_module.macs = report.macs
+        is_news, self.report = report != self.report, report
+        if is_news and self.print_table and trainer.is_global_zero:
+            Console().print(macs_table(report))
+        if stage == "fit" and self.max_macs is not None and report.macs > self.max_macs:
+            raise UserError(
+                f"Backbone {pl_module.hparams['backbone']['name']} needs {report.macs:,} MACs (counted by "
+                f"{report.counter}, input {shape_text(report.input_size)}), more than "
+                f"max_macs={self.max_macs:,.0f}. Choose a smaller backbone or image_size, or raise max_macs."
+            )
+        if is_news and trainer.is_global_zero:
+            self.log_report(trainer, report)
+
+    def log_report(self, trainer: Trainer, report: MacsReport) -> None:
+        values = {
+            "model/macs": report.macs,
+            "model/macs_counter": report.counter,
+            "model/flop_counter_macs": report.flop_counter_macs,
+            "model/params": report.params,
+            "model/input_size": report.input_size,
+        }
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary.update(values)
+            else:
+                logger.log_hyperparams(values)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.report is not None:
+            checkpoint["macs"] = self.report.to_dict()
+
+
+def macs_table(report: MacsReport, max_rows: int = 16) -> Table:
+    """The `max_rows` largest layers in the order of the network, the others in one row, total and notes."""
+    table = Table(title=f"MACs of one image, input {shape_text(report.input_size)}", show_footer=True)
+    table.add_column("layer", f"total of {len(report.layers)} layers")
+    table.add_column("kind")
+    table.add_column("output")
+    table.add_column("parameters", f"{report.params:,}", justify="right")
+    table.add_column(report.counter, f"{report.macs:,}", justify="right")
+    table.add_column("torch.utils.flop_counter / 2", f"{report.flop_counter_macs:,}", justify="right")
+
+    def size(index: int) -> int:
+        return max(report.layers[index].macs, report.layers[index].flop_counter_macs)
+
+    largest = set(sorted(range(len(report.layers)), key=size, reverse=True)[:max_rows])
+    for layer in (report.layers[index] for index in sorted(largest)):
+        table.add_row(
+            layer.name,
+            layer.kind,
+            "×".join(map(str, layer.output_shape or [])),
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+            f"{layer.flop_counter_macs:,}",
+        )
+    rest = [layer for index, layer in enumerate(report.layers) if index not in largest]
+    if rest:
+        table.add_row(
+            f"{len(rest)} smaller layers",
+            "",
+            "",
+            f"{sum(layer.params for layer in rest):,}",
+            f"{sum(layer.macs for layer in rest):,}",
+            f"{sum(layer.flop_counter_macs for layer in rest):,}",
+        )
+    notes = [f"Not counted by {report.counter}: {text}" for text in report.not_counted]
+    notes += [f"The counters differ: {text}" for text in report.differences]
+    table.caption = "\n".join(notes) or None
+    return table

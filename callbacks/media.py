@@ -1,0 +1,113 @@
+"""When results are drawn: after validating and testing by themselves, that is with the best checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from callbacks.pictures import confusion_matrix_figure, image_grid, save_figure
+
+
+class WandbMedia(Callback):
+    """Draw the confusion matrix and the worst mistakes, into the run's folder and to W&B where it is on.
+
+    `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`; W&B also gets a table of precision, recall
+    and F1 of each class. The validations within `fit` are not drawn: what counts is the best checkpoint, which
+    is validated and tested after it.
+
+    The steps of the module return `logits` (N, C), `target` (N,) and `index` (N,), positions in the dataset.
+
+    Args:
+        output_dir: the run's folder.
+        mistakes: how many wrong images to show, those of the highest cross entropy.
+    """
+
+    def __init__(self, output_dir: str | Path, mistakes: int = 32) -> None:
+        self.folder = Path(output_dir) / "pictures"
+        self.mistakes = mistakes
+        self._outputs: list[dict[str, Tensor]] = []
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._outputs = []
+
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._outputs = []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._collect(outputs)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
+        self._collect(outputs)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._draw(trainer, pl_module, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._draw(trainer, pl_module, "test")
+
+    def _collect(self, outputs: dict[str, Tensor]) -> None:
+        self._outputs.append({key: outputs[key].detach().cpu() for key in ("logits", "target", "index")})
+
+    def _draw(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        if not self._outputs or not trainer.is_global_zero:
+            return
+        logits, target, index = (
+            torch.cat([batch[key] for batch in self._outputs]) for key in ("logits", "target", "index")
+        )
+        self._outputs = []
+        names = pl_module.class_names
+        predicted = logits.argmax(dim=1)
+        confusion = confusion_matrix(target, predicted, labels=range(len(names)))
+
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        on_test = stage == "test" and datamodule.test_dataset is not None
+        dataset = datamodule.test_dataset if on_test else datamodule.val_dataset
+        where = stage if stage == "val" or on_test else "test on val"
+        paths = {
+            "confusion": save_figure(
+                confusion_matrix_figure(confusion, names, title=where), self.folder / f"{stage}_confusion.png"
+            )
+        }
+        worst = worst_mistakes(logits, target, self.mistakes)
+        if worst:
+            figure = image_grid(
+                [np.asarray(dataset.images[int(index[i])]) for i in worst],
+                [f"{names[target[i]]} → {names[predicted[i]]}" for i in worst],
+                title=f"{where}: the worst of {int((predicted != target).sum())} mistakes (true → predicted)",
+            )
+            paths["mistakes"] = save_figure(figure, self.folder / f"{stage}_mistakes.png")
+        rows = class_table(target, predicted, names)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                for name, path in paths.items():
+                    logger.log_image(f"{stage}/{name}", [str(path)])
+                logger.log_table(
+                    f"{stage}/classes", columns=["class", "images", "precision", "recall", "f1"], data=rows
+                )
+
+
+def class_table(target: Tensor, predicted: Tensor, class_names: Sequence[str]) -> list[list[Any]]:
+    """One row for each class: name, images, precision, recall and F1, which are 0 where they divide by 0."""
+    precision, recall, f1, images = precision_recall_fscore_support(
+        target, predicted, labels=range(len(class_names)), zero_division=0
+    )
+    columns = (images, precision, recall, f1)
+    return [[name, *(column[i].item() for column in columns)] for i, name in enumerate(class_names)]
+
+
+def worst_mistakes(logits: Tensor, target: Tensor, count: int) -> list[int]:
+    """Positions of at most `count` wrongly classified images, highest cross entropy first."""
+    loss = cross_entropy(logits.float(), target, reduction="none")
+    wrong = (logits.argmax(dim=1) != target).nonzero().flatten()
+    return wrong[loss[wrong].argsort(descending=True, stable=True)][:count].tolist()

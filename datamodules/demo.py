@@ -1,0 +1,153 @@
+"""The demo data set: nine classes of rubbish rendered by program: a fresh machine needs no download."""
+
+import glob
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from datamodules.rendering.share import Picture, render_files
+from datamodules.trash import TrashDataModule
+from errors import UserError
+
+VERSION = 1  # of the pictures: raise it when the same seed renders others
+MARKER = "demo.json"
+TRAIN_COUNTS = {
+    "Battery": 25,
+    "Clothing": 50,
+    "Glass": 135,
+    "Metal": 160,
+    "Paper": 220,
+    "Paperpack": 90,
+    "Plastic": 190,
+    "Plasticbag": 205,
+    "Styrofoam": 115,
+}
+FEWEST_HELD_OUT = 12  # images of a class in val and in test
+UNLABELLED = 150
+
+log = logging.getLogger(__name__)
+
+
+class DemoDataModule(TrashDataModule):
+    """`TrashDataModule` on the demo data set, which it renders first where it is missing.
+
+    Args:
+        root: folder of the data set; the demo is rendered into it when it does not exist.
+        demo_seed: of the pictures, at least 0; another seed gives another data set.
+        **settings: of `TrashDataModule`.
+
+    Raises:
+        UserError: from `prepare_data`, as `render_demo` does.
+    """
+
+    def __init__(self, root: str | Path = "data/demo", demo_seed: int = 0, **settings: Any) -> None:
+        super().__init__(root=root, **settings)
+        self.demo_root, self.demo_seed = Path(root), demo_seed
+        self._announced = False
+
+    def prepare_data(self) -> None:
+        """Render the data set where it is missing, then prepare it as any other."""
+        if not self._announced:
+            log.info(
+                "Demo data: %s holds pictures rendered by program, a stand-in for photographs. "
+                "For real data: datamodule=trash datamodule.root=PATH",
+                self.demo_root,
+            )
+            self._announced = True
+        render_demo(self.demo_root, self.demo_seed)
+        super().prepare_data()
+
+
+def render_demo(root: str | Path, seed: int = 0, scale: float = 1.0) -> Path:
+    """Render the demo data set into `root`, unless it is there already.
+
+    The same seed and library versions give the same bytes. The set appears in one step, whole, and two
+    processes may ask for it at once.
+
+    Args:
+        root: a folder that does not exist, is empty, or holds this demo data set.
+        seed: at least 0.
+        scale: of the number of images, 1.0 for about 1,850.
+
+    Raises:
+        UserError: `root` holds something else, or the demo of another seed; nothing in it is touched.
+    """
+    root = Path(root).absolute()
+    if seed < 0:
+        raise UserError(f"The seed of the demo data set must be at least 0, not {seed}.")
+    pictures = list(_pictures(scale))
+    made = {"version": VERSION, "seed": seed, "scale": scale, "images": len(pictures)}
+    if _is_rendered(root, made):
+        return root
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.with_name(f".{root.name}.lock")):
+            if not _is_rendered(root, made):  # another process may have been first
+                _render(root, seed, pictures, made)
+    except OSError as error:
+        raise UserError(
+            f"Cannot render the demo data set into {root}: {error}. Choose a folder that can be written "
+            "with datamodule.root=PATH."
+        ) from error
+    return root
+
+
+def _pictures(scale: float) -> Iterator[Picture]:
+    """(file, class, key) of every image; the key and the seed decide what it looks like."""
+    held_out = {name: max(FEWEST_HELD_OUT, round(count / 5)) for name, count in TRAIN_COUNTS.items()}
+    for split, (folder, counts) in enumerate(
+        {"train": TRAIN_COUNTS, "val": held_out, "test": held_out}.items()
+    ):
+        for label, (name, count) in enumerate(counts.items()):
+            for number in range(max(2, round(count * scale))):
+                yield f"{folder}/{name}/{number:04d}.jpg", name, (split, label, number)
+    names = [name for name, count in TRAIN_COUNTS.items() for _ in range(count)]
+    for number in range(max(2, round(UNLABELLED * scale))):
+        name = names[np.random.default_rng(number).integers(len(names))]
+        yield f"test/NoLabel/{number:04d}.jpg", name, (3, 0, number)
+
+
+def _is_rendered(root: Path, made: dict[str, Any]) -> bool:
+    """Whether `root` holds the set described by `made`; raises UserError where it holds anything else."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    try:
+        found = json.loads((root / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(
+            f"{root} exists and is not a demo data set ({MARKER} is missing or unreadable), so nothing was "
+            "rendered into it. For your own images: datamodule=trash datamodule.root=PATH. For the demo: "
+            "another datamodule.root, or move this one away."
+        ) from None
+    differing = [
+        f"{key} {found.get(key)} instead of {value}" for key, value in made.items() if found.get(key) != value
+    ]
+    if differing:
+        raise UserError(
+            f"{root} holds another demo data set: {', '.join(differing)}. Choose another datamodule.root, or "
+            "remove the folder to have it rendered anew."
+        )
+    return True
+
+
+def _render(root: Path, seed: int, pictures: list[Picture], made: dict[str, Any]) -> None:
+    log.info("Rendering the demo data set, %d images, into %s", len(pictures), root)
+    for left_behind in root.parent.glob(f".{glob.escape(root.name)}.rendering-*"):  # by a run that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)
+    # One name for each process: what a killed run's children still write must not get in here.
+    unfinished = root.with_name(f".{root.name}.rendering-{os.getpid()}")
+    try:
+        for folder in {(unfinished / file).parent for file, _, _ in pictures}:
+            folder.mkdir(parents=True)
+        render_files(unfinished, seed, pictures)
+        (unfinished / MARKER).write_text(json.dumps(made) + "\n", encoding="utf-8")
+        unfinished.rename(root)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,295 @@
+"""The data set in the competition's layout, for Lightning."""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from datamodules.cache import BadImage, Rows, open_cache
+from datamodules.dataset import UNKNOWN, CachedImages, collate
+from datamodules.decode import ResizeMode
+from datamodules.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
+from datamodules.sampling import EpochSampler, Sampling
+from datamodules.split import stratified_fold, stratified_split
+from errors import UserError
+
+Split = Literal["given", "merge"]
+OnBadImage = Literal["skip", "raise"]
+
+
+class TrashDataModule(pl.LightningDataModule):
+    """Train, val, test and unlabelled images below `root`, decoded once into a cache, augmented by the batch.
+
+    Args:
+        root: folder in the competition's layout (see `datamodules.layout`).
+        image_size: (height, width) in pixels.
+        resize_mode: `stretch`, `letterbox` or `landscape` (see `datamodules.decode`).
+        mean, std: of the RGB channels in [0, 1], for normalising.
+        batch_size, eval_batch_size: images a batch in training / elsewhere.
+        num_workers: processes that gather batches; with a warm cache 0 is fast.
+        val_ratio: share of each class set aside where val comes from train.
+        split: `given` takes val/ where it has images; `merge` puts train and val together and splits anew.
+        fold: `k/n` (k from 1): validate on the k-th of n stratified folds of train and val together.
+        seed: of splits and of the order of training images.
+        sampling, smoothing_k: see `datamodules.sampling.EpochSampler`.
+        on_bad_image: `skip` sets unreadable images aside, with one warning and a list in `bad_images.txt`;
+            `raise` stops. Unlabelled images always all stay.
+        cache_dir: where decoded images are kept; may be deleted at any time.
+        report_dir: where `bad_images.txt` goes (default: `cache_dir`).
+        augmentation: called with (images float [0, 1] (N, 3, H, W), target, num_classes=…) in training.
+        class_names: fixes the classes and their order, as a checkpoint needs.
+        train_fraction: share of the training images used, stratified, for quick trials.
+
+    Raises (in `prepare_data` and `setup`):
+        UserError: no data, classes that do not fit, an impossible split, a cache folder that is not writable.
+    """
+
+    train_dataset: CachedImages
+    val_dataset: CachedImages
+    test_dataset: CachedImages | None = None
+    predict_dataset: CachedImages | None = None
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_size: Sequence[int] = (64, 64),
+        resize_mode: ResizeMode = "stretch",
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        batch_size: int = 64,
+        eval_batch_size: int = 256,
+        num_workers: int = 0,
+        val_ratio: float = 0.15,
+        split: Split = "given",
+        fold: str | None = None,
+        seed: int = 0,
+        sampling: Sampling = "none",
+        smoothing_k: float = 100.0,
+        on_bad_image: OnBadImage = "skip",
+        cache_dir: str | Path = "data/cache",
+        report_dir: str | Path | None = None,
+        augmentation: nn.Module | None = None,
+        class_names: Sequence[str] | None = None,
+        train_fraction: float = 1.0,
+    ) -> None:
+        settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        settings.pop("augmentation")
+        super().__init__()
+        # Plain values: a checkpoint loads with weights_only. logger=False: the run logs its whole config.
+        self.save_hyperparameters({name: _plain(value) for name, value in settings.items()}, logger=False)
+        _check_choice("split", split, get_args(Split))
+        _check_choice("on_bad_image", on_bad_image, get_args(OnBadImage))
+        _check_choice("resize_mode", resize_mode, get_args(ResizeMode))
+        _check_choice("sampling", sampling, get_args(Sampling))
+        if len(image_size) != 2 or min(image_size) < 1:
+            raise UserError(
+                f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}."
+            )
+        if not 0 < train_fraction <= 1:
+            raise UserError(f"datamodule.train_fraction must lie above 0 and up to 1, not {train_fraction}.")
+        self.root = Path(root).expanduser()
+        self.augmentation = augmentation
+        self.class_names: list[str] = [str(name) for name in class_names or ()]
+        self.class_counts: list[int] = []
+        self.preprocessing: dict[str, Any] = {
+            "image_size": [int(side) for side in image_size],
+            "resize_mode": str(resize_mode),
+            "mean": [float(value) for value in mean],
+            "std": [float(value) for value in std],
+        }
+        self._mean = torch.tensor(self.preprocessing["mean"]).view(1, 3, 1, 1)
+        self._std = torch.tensor(self.preprocessing["std"]).view(1, 3, 1, 1)
+        self._layout: Layout | None = None
+        self._opened: dict[str, CachedImages] = {}
+
+    @property
+    def tested_on(self) -> Literal["test", "val"]:
+        """Which images `test_dataloader` gives: the labelled test images where there are any, else val."""
+        return "val" if self.test_dataset is None else "test"
+
+    def prepare_data(self) -> None:
+        """Decode what the coming stage needs into the cache."""
+        stage = str(self.trainer.state.fn.value) if self.trainer and self.trainer.state.fn else None
+        layout = self._scan()
+        if stage != "predict":
+            self._open("labelled", [*layout.train, *layout.val])
+            self._open("test", layout.test)
+        self._open("unlabelled", layout.unlabelled)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the data sets: only the unlabelled one for `predict`, all for any other stage."""
+        layout = self._scan()
+        if not self.class_names:
+            raise UserError(
+                f"There are no classes in {str(self.root)!r} (train/<Class>). Images to predict alone need a "
+                f"checkpoint, which brings its classes.\n{HOW_TO_GET_DATA}"
+            )
+        if stage != "predict" and not hasattr(self, "train_dataset"):
+            self._setup_labelled(layout)
+        if layout.unlabelled and self.predict_dataset is None:
+            self._setup_unlabelled(layout)
+
+    def _scan(self) -> Layout:
+        if self._layout is None:
+            self._layout = scan(self.root, self.class_names)
+            self.class_names = self._layout.class_names
+            counts = Counter(record.class_name for record in self._layout.train)
+            self.class_counts = [counts[name] for name in self.class_names]
+            for warning in self._layout.warnings:
+                rank_zero_warn(f"{self.root}: {warning}")
+        return self._layout
+
+    def _open(self, part: str, records: list[Record]) -> CachedImages:
+        """All images of a part, the bad ones as black rows."""
+        if part not in self._opened:
+            paths = [record.path for record in records]
+            height, width = self.preprocessing["image_size"]
+            cache = open_cache(
+                part,
+                self.root,
+                paths,
+                Path(self.hparams["cache_dir"]),
+                image_size=(height, width),
+                resize_mode=self.hparams["resize_mode"],
+            )
+            base = self.root / "test" / UNLABELLED if part == "unlabelled" else self.root
+            names = [path.relative_to(base).as_posix() for path in paths]
+            bad = [BadImage(paths[position], why, names[position]) for position, why in cache.bad.items()]
+            if bad and part != "unlabelled" and self.hparams["on_bad_image"] == "raise":
+                raise UserError(
+                    f"{len(bad)} images cannot be read:\n{_listed(bad[:10])}\n"
+                    "Mend or remove them, or leave them out with datamodule.on_bad_image=skip."
+                )
+            label = {name: position for position, name in enumerate(self.class_names)}
+            self._opened[part] = CachedImages(
+                paths,
+                names,
+                np.array([label.get(record.class_name or "", UNKNOWN) for record in records], dtype=np.int64),
+                Rows(cache.file, np.arange(len(paths))),
+                bad,
+            )
+        return self._opened[part]
+
+    def _setup_labelled(self, layout: Layout) -> None:
+        pool = self._open("labelled", [*layout.train, *layout.val])
+        good = pool.readable()
+        train, val = self._split(pool.targets[good], good >= len(layout.train))
+        val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
+        train_bad = [bad for bad in pool.bad if bad not in val_bad]
+        self.train_dataset = pool.subset(good[train], train_bad)
+        self.val_dataset = pool.subset(good[val], val_bad)
+        if self.hparams["train_fraction"] < 1 and len(train):
+            targets = self.train_dataset.targets
+            kept, _ = stratified_split(targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
+            self.train_dataset = self.train_dataset.subset(kept, train_bad)
+        self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
+
+        test = self._open("test", layout.test)
+        readable = test.readable()
+        self.test_dataset = test.subset(readable, test.bad) if len(readable) else None
+        self._report([*pool.bad, *test.bad], "left out")
+
+    def _setup_unlabelled(self, layout: Layout) -> None:
+        self.predict_dataset = self._open("unlabelled", layout.unlabelled)
+        self._report(self.predict_dataset.bad, "predicted as black images, so that each file has a row")
+
+    def _split(self, targets: np.ndarray, from_val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seed = self.hparams["seed"]
+        if self.hparams["fold"] is not None:
+            return stratified_fold(targets, self.hparams["fold"], seed)
+        if self.hparams["split"] == "given" and from_val.any():
+            return np.flatnonzero(~from_val), np.flatnonzero(from_val)
+        return stratified_split(targets, self.hparams["val_ratio"], seed)
+
+    @rank_zero_only
+    def _report(self, bad: list[BadImage], fate: str) -> None:
+        if not bad:
+            return
+        # Each stage reports its own: the list holds all that were opened so far.
+        known = [image for dataset in self._opened.values() for image in dataset.bad]
+        report = Path(self.hparams["report_dir"] or self.hparams["cache_dir"]) / "bad_images.txt"
+        report.parent.mkdir(parents=True, exist_ok=True)
+        temporary = report.with_name(f"{report.name}.{os.getpid()}.tmp")
+        temporary.write_text(_listed(known) + "\n", errors="surrogateescape")
+        os.replace(temporary, report)
+        rank_zero_warn(
+            f"{len(bad)} images cannot be read and are {fate}. All are listed in {report}; "
+            f"the first: {_listed(bad[:1])}"
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Training batches in the order of `EpochSampler`."""
+        dataset, batch_size = self.train_dataset, self.hparams["batch_size"]
+        sampler = EpochSampler(
+            dataset.targets, self.hparams["sampling"], self.hparams["smoothing_k"], self.hparams["seed"]
+        )
+        size = math.ceil(len(dataset) / (self.trainer.world_size if self.trainer else 1))
+        # BatchNorm cannot train on one image: a last batch of one is dropped, any other image is seen.
+        drop_last = size > batch_size and size % batch_size == 1
+        return self._loader(dataset, "training", batch_size, sampler=sampler, drop_last=drop_last)
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches, in the order of the files."""
+        return self._loader(self.val_dataset, "validation", self.hparams["eval_batch_size"])
+
+    def test_dataloader(self) -> DataLoader:
+        """Labelled test images, or validation images where there are none (`tested_on` says which)."""
+        if self.test_dataset is None:
+            return self.val_dataloader()
+        return self._loader(self.test_dataset, "test", self.hparams["eval_batch_size"])
+
+    def predict_dataloader(self) -> DataLoader:
+        """Every file of test/NoLabel, unreadable ones as black images (`predict_dataset.bad` says which)."""
+        return self._loader(self.predict_dataset, f"test/{UNLABELLED}", self.hparams["eval_batch_size"])
+
+    def _loader(self, dataset: CachedImages | None, kind: str, batch_size: int, **options: Any) -> DataLoader:
+        if not dataset:
+            raise UserError(f"There are no readable {kind} images in {str(self.root)!r}.\n{HOW_TO_GET_DATA}")
+        workers = self.hparams["num_workers"]
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            # Pinning speeds up nothing but the copy to a GPU.
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+            collate_fn=collate,
+            **options,
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
+        image, target = batch["image"].permute(0, 3, 1, 2), batch["target"]
+        if self._mean.device != image.device:
+            self._mean, self._std = self._mean.to(image.device), self._std.to(image.device)
+        image = image.to(torch.float32).div_(255)
+        if self.augmentation is not None and self.trainer is not None and self.trainer.training:
+            augment = self.augmentation.to(image.device)
+            image, target = augment(image, target, num_classes=len(self.class_names))
+        image = image.sub(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
+        return {**batch, "image": image, "target": target}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"datamodule.{name}={value!r} is none of {', '.join(choices)}.")
+
+
+def _listed(bad: list[BadImage]) -> str:
+    return "\n".join(f"{image.path}: {image.why}" for image in bad)

@@ -1,0 +1,201 @@
+"""Choose the ranks of a whole model."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from errors import UserError
+from lightning_modules.low_rank.candidates import Candidate, list_candidates, output_energy
+from lightning_modules.low_rank.factorise import compose, factorise, relative_error, split_weight
+from lightning_modules.low_rank.knapsack import choose_options
+from lightning_modules.low_rank.layers import (
+    Kind,
+    Layer,
+    allowed_kinds,
+    find_layers,
+    grouped_weight,
+    layer_type,
+)
+from lightning_modules.low_rank.macs import LayerCost, factorised_macs, measure_layers
+from lightning_modules.low_rank.moments import Moments
+from lightning_modules.low_rank.plan import LayerPlan, RankPlan, check_layer
+from lightning_modules.low_rank.policies import energy_ranks, evbmf_ranks, ratio_ranks, round_ranks
+from lightning_modules.low_rank.sensitivity import measure_sensitivity
+
+Policy = Literal["ratio", "energy", "evbmf", "budget", "sensitivity", "plan"]
+Choices = dict[str, tuple[Kind, tuple[int, ...]]]
+
+
+def select_ranks(
+    model: nn.Module,
+    example_input: Tensor,
+    policy: Policy = "budget",
+    *,
+    ratio: float | Mapping[str, float] = 0.5,
+    energy: float = 0.9,
+    budget: float = 0.6,
+    plan: RankPlan | str | Path | None = None,
+    moments: Mapping[str, Moments] | None = None,
+    calibration: Iterable[tuple[Tensor, Tensor]] = (),
+    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+    kinds: Mapping[str, Iterable[str] | str] | None = None,
+    exclude: Iterable[str] = (),
+    multiple: int = 1,
+    min_rank: int = 1,
+) -> RankPlan:
+    """Ranks for every layer that can be factorised; the model is left as it is.
+
+    Args:
+        example_input: (N, C, H, W), on the model's device: MACs are for one image of this size.
+        policy: `ratio` (this share of each full rank), `energy` (fewest ranks that keep this share of the squared
+            singular values), `evbmf` (analytic variational Bayes), `budget` (least sum of squared relative errors
+            within these MACs), `sensitivity` (the same, each error weighted by the rise of the loss it brings),
+            `plan` (as given; MACs and errors are worked out anew).
+        ratio: one share, or one for each kind.
+        budget: MACs of the whole model if above 1, else a share of the dense model's.
+        moments: from `collect_moments`: errors are then of the outputs, not of the weights.
+        calibration: (images, targets) batches for `sensitivity`; `loss(outputs, targets)` is a mean over a batch.
+        kinds: kinds to consider for each layer type, see `layers.KINDS`: `budget` and `sensitivity` weigh all of them,
+            the others take the first.
+        exclude: layer names or shell patterns (`blocks.0.*`) to leave alone.
+        multiple: ranks are multiples of this, or full.
+
+    Raises:
+        UserError: a setting is out of range, a weight is NaN, or the budget cannot be reached (says what can).
+    """
+    _check_settings(policy, ratio, energy, budget, multiple, min_rank)
+    allowed = allowed_kinds(kinds)
+    costs = measure_layers(model, example_input)
+    layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
+    known = {name: moments[name].second if moments and name in moments else None for name in layers}
+    for name, layer in list(layers.items()):
+        if not allowed[layer_type(layer)]:
+            skipped[name] = f"no kind is allowed for {layer_type(layer)} layers"
+        elif not output_energy(split_weight(grouped_weight(layer), "svd"), known[name]) > 0:
+            skipped[name] = "its output is zero on the calibration images"
+        if name in skipped:
+            del layers[name]
+
+    choices: Choices = {}
+    match policy:
+        case "plan":
+            choices = _given_choices(plan, layers, skipped)
+        case "budget" | "sensitivity":
+            options = {
+                name: list_candidates(
+                    layer, costs[name], allowed[layer_type(layer)], known[name], multiple, min_rank
+                )
+                for name, layer in layers.items()
+            }
+            weights = dict.fromkeys(layers, 1.0)
+            if policy == "sensitivity":
+                dense = {name: costs[name].macs for name in layers}
+                weights = measure_sensitivity(model, options, dense, known, calibration, loss)
+            choices = _choose_under_budget(options, weights, costs, budget)
+        case _:
+            for name, layer in layers.items():
+                kind, weight = allowed[layer_type(layer)][0], grouped_weight(layer)
+                if policy == "ratio":
+                    ranks = ratio_ranks(weight, kind, ratio)
+                elif policy == "energy":
+                    ranks = energy_ranks(weight, kind, known[name], energy)
+                else:
+                    ranks = evbmf_ranks(weight, kind, known[name])
+                choices[name] = kind, round_ranks(ranks, weight, kind, multiple, min_rank)
+    return _build_plan(layers, choices, costs, known, skipped)
+
+
+def _check_settings(
+    policy: str,
+    ratio: float | Mapping[str, float],
+    energy: float,
+    budget: float,
+    multiple: int,
+    min_rank: int,
+) -> None:
+    if policy not in get_args(Policy):
+        raise UserError(f"low rank: unknown policy {policy!r}; choose from {', '.join(get_args(Policy))}")
+    for share in ratio.values() if isinstance(ratio, Mapping) else [ratio]:
+        if not 0 < share <= 1:
+            raise UserError(f"low rank: ratio={share} must lie above 0 and be at most 1")
+    if not 0 < energy <= 1:
+        raise UserError(f"low rank: energy={energy} must lie above 0 and be at most 1")
+    if not budget > 0:
+        raise UserError(
+            f"low rank: budget={budget} must be MACs (above 1) or a share of the dense model's (up to 1)"
+        )
+    if multiple < 1 or min_rank < 1:
+        raise UserError(f"low rank: multiple={multiple} and min_rank={min_rank} must be at least 1")
+
+
+def _given_choices(
+    plan: RankPlan | str | Path | None, layers: Mapping[str, Layer], skipped: dict[str, str]
+) -> Choices:
+    if plan is None:
+        raise UserError("low rank: policy=plan needs plan=, a RankPlan or the path of its YAML file")
+    if not isinstance(plan, RankPlan):
+        plan = RankPlan.load(plan)
+    for name, entry in plan.layers.items():
+        if name not in layers:
+            reason = skipped.get(name, f"the model has no such layer; it has {', '.join(layers)}")
+            raise UserError(f"rank plan: layer {name!r} cannot be factorised: {reason}")
+        check_layer(name, layers[name], entry)
+    skipped.update({name: "not in the plan" for name in layers if name not in plan.layers})
+    return {name: (entry.kind, entry.ranks) for name, entry in plan.layers.items()}
+
+
+def _choose_under_budget(
+    options: Mapping[str, list[Candidate]],
+    weights: Mapping[str, float],
+    costs: Mapping[str, LayerCost],
+    budget: float,
+) -> Choices:
+    """The candidates, or the dense layer, with the least weighted sum of squared errors within the budget."""
+    total = sum(cost.macs for cost in costs.values())
+    target = int(budget if budget > 1 else budget * total)
+    names = [name for name in options if options[name]]
+    fixed = total - sum(costs[name].macs for name in names)
+    least = fixed + sum(options[name][0].macs for name in names)
+    if target < least:
+        raise UserError(
+            f"low rank: a budget of {target:,} MACs cannot be reached: the ranks allowed here go down to {least:,}"
+            f" ({least / total:.1%} of the dense model's {total:,}), of which {fixed:,} lie in layers left alone"
+        )
+    choices = [
+        [(costs[name].macs, 0.0)] + [(option.macs, weights[name] * option.loss) for option in options[name]]
+        for name in names
+    ]
+    picks = choose_options(choices, target - fixed)
+    return {
+        name: (options[name][pick - 1].kind, options[name][pick - 1].ranks)
+        for name, pick in zip(names, picks, strict=True)
+        if pick > 0
+    }
+
+
+def _build_plan(
+    layers: Mapping[str, Layer],
+    choices: Choices,
+    costs: Mapping[str, LayerCost],
+    moments: Mapping[str, Tensor | None],
+    skipped: dict[str, str],
+) -> RankPlan:
+    total = after = sum(cost.macs for cost in costs.values())
+    planned: dict[str, LayerPlan] = {}
+    for name, layer in layers.items():
+        if name not in choices:
+            skipped.setdefault(name, "the budget is better spent on leaving it dense")
+            continue
+        kind, ranks = choices[name]
+        macs = factorised_macs(layer, kind, ranks, costs[name])
+        if macs >= costs[name].macs:
+            skipped[name] = f"{kind} {list(ranks)} would not lower its MACs: {costs[name].macs:,} to {macs:,}"
+            continue
+        weight = grouped_weight(layer)
+        product = compose(factorise(weight, kind, ranks, moments[name]), weight.shape[0])
+        error = relative_error(weight, product, moments[name])
+        planned[name] = LayerPlan(kind, ranks, costs[name].macs, macs, error)
+        after += macs - costs[name].macs
+    return RankPlan(planned, total, after, skipped)

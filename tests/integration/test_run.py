@@ -1,0 +1,126 @@
+"""The main job, end to end, on a tiny data set."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from callbacks.macs import count_macs
+from datamodules.trash import TrashDataModule
+from errors import UserError
+from lightning_modules.classifier import TrashClassifier
+from lightning_modules.fold_batchnorm import fold_batchnorm
+
+Run = Callable[..., dict[str, Any]]
+
+
+def submission_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "submission.json").read_text())
+
+
+def test_fit_test_and_predict_agree_with_the_checkpoint(quick_run: Run, tiny_root: Path, tmp_path: Path) -> None:
+    record = quick_run()
+    model = TrashClassifier.load_from_checkpoint(record["checkpoint"]).eval()
+    data = TrashDataModule(tiny_root, cache_dir=tmp_path / "other", **model.preprocessing)
+    data.prepare_data()
+    data.setup("fit")
+
+    def predict(dataset: Any) -> np.ndarray:
+        batch = data.on_after_batch_transfer(dataset.__getitems__(range(len(dataset))), 0)
+        return model(batch["image"]).argmax(1).numpy()
+
+    with torch.no_grad():
+        for stage, dataset in (("val", data.val_dataset), ("test", data.test_dataset)):
+            truth, labels = dataset.targets, range(len(data.class_names))
+            f1 = f1_score(truth, predict(dataset), labels=labels, average="macro", zero_division=0)
+            assert record[f"{stage}/f1"] == pytest.approx(f1, abs=1e-6)
+        names = [data.class_names[label] for label in predict(data.predict_dataset)]
+
+    submission = submission_of(tmp_path / "out")
+    assert submission["submission"] == dict(zip(data.predict_dataset.names, names, strict=True))
+    folded = fold_batchnorm(model.model, (3, 32, 32))
+    assert submission["macs"] == record["model/macs"] == count_macs(folded, (3, 32, 32)).macs
+    assert record["objective"] == (record["val/f1"], record["model/macs"])
+    assert record["tested_on"] == "test"
+
+    with (tmp_path / "out" / "submission.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["file", "label"]
+    assert dict(rows[1:]) == submission["submission"]
+    assert rows[1:] == sorted(rows[1:])
+
+
+def test_submit_needs_nothing_but_the_checkpoint(quick_run: Run, tmp_path: Path) -> None:
+    trained = quick_run()
+    # No word of backbone, size or data: they come from the checkpoint.
+    again = quick_run("fit=false", "test=false", f"checkpoint={trained['checkpoint']}", folder="again", data=False,
+                      settings=False)  # fmt: skip
+    assert submission_of(tmp_path / "again") == submission_of(tmp_path / "out")
+    info = json.loads((tmp_path / "again" / "submission_info.json").read_text())
+    assert info["checkpoint_sha256"] and info["backbone"] == "lcnet_035"
+    assert "val/f1" not in again
+
+
+def test_fit_goes_on_from_a_checkpoint(quick_run: Run) -> None:
+    trained = quick_run()
+    still = quick_run("trainer.max_epochs=1", "optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0",
+                      "callbacks.ema=null", f"checkpoint={trained['checkpoint']}", folder="still")  # fmt: skip
+    before = TrashClassifier.load_from_checkpoint(trained["checkpoint"]).state_dict()
+    after = TrashClassifier.load_from_checkpoint(still["checkpoint"]).state_dict()
+    weights = [name for name, value in before.items() if value.ndim == 4]
+    assert weights and all(torch.equal(before[name], after[name]) for name in weights)
+
+
+def test_unreadable_test_files_keep_their_row(
+    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = render_root(tmp_path / "root", {"train/A": 6, "train/B": 4, "val/A": 2, "val/B": 2, "test/NoLabel": 3})
+    (root / "test" / "NoLabel" / "broken file.jpg").write_bytes(b"no image")
+    quick_run("datamodule=trash", f"datamodule.root={root}", data=False)
+    submission = submission_of(tmp_path / "out")["submission"]
+    assert len(submission) == 4
+    assert submission["broken file.jpg"] == "A"  # the most frequent class
+    info = json.loads((tmp_path / "out" / "submission_info.json").read_text())
+    assert list(info["unreadable"]) == ["broken file.jpg"]
+
+
+def test_original_landscape_input(quick_run: Run) -> None:
+    record = quick_run("image_size=[46,64]", "resize_mode=landscape", "predict=false")
+    model = TrashClassifier.load_from_checkpoint(record["checkpoint"])
+    assert model.preprocessing["image_size"] == [46, 64]
+    assert model.preprocessing["resize_mode"] == "landscape"
+    assert record["model/macs"] == count_macs(fold_batchnorm(model.model, (3, 46, 64)), (3, 46, 64)).macs
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer.lr=1e30", "scheduler.warmup_epochs=0"], ["training loss", "step", "learning rate 1e+30"]),
+        (["max_macs=1e5"], ["lcnet_035", "100,000"]),
+        (["fit=false"], ["checkpoint=PATH"]),
+        (["checkpoint=nowhere.ckpt"], ["nowhere.ckpt"]),
+        (["objective=[val/f2]"], ["val/f2", "val/f1"]),
+        (["optimizer.name=adamx"], ["adamx", "adamw"]),
+        (["scheduler.sched=cosin"], ["cosin", "cosine"]),
+        (["datamodule.root=/nowhere"], ["/nowhere", "datamodule=demo"]),
+        (["backbone.name=lcnet_03"], ["lcnet_03", "lcnet_035"]),
+    ],
+)
+def test_mistakes_are_told_in_words(quick_run: Run, overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(Exception) as caught:  # Hydra wraps what its targets raise
+        quick_run(*overrides, "trainer.max_epochs=2")
+    error = caught.value if isinstance(caught.value, UserError) else caught.value.__cause__
+    assert isinstance(error, UserError)
+    assert all(word in str(error) for word in words), str(error)
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(quick_run: Run) -> None:
+    trained = quick_run("test=false", "predict=false")
+    with pytest.raises(UserError, match=r"holds a lcnet_035.*lcnet_050"):
+        quick_run(f"checkpoint={trained['checkpoint']}", "backbone=lcnet_050")

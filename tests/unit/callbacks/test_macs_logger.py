@@ -1,0 +1,155 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from rich.console import Console
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from callbacks.macs import count_macs
+from callbacks.macs_logger import MacsLogger, macs_table
+from errors import UserError
+
+CONVOLUTION = 8 * 8 * 4 * 27
+POOLING = 4 * 8 * 8 + 4
+LINEAR = 4 * 2
+MACS = CONVOLUTION + POOLING + LINEAR
+
+
+class FakeClassifier(LightningModule):
+    def __init__(self, image_size: list[int] | None = None) -> None:
+        super().__init__()
+        self.save_hyperparameters({"backbone": {"name": "tiny_net"}})
+        self.preprocessing = {"image_size": image_size or [8, 8]}
+        self.macs: float | None = None
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
+        self.batches = 0
+
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        self.batches += 1
+        return self.model(batch[0]).sum()
+
+    def test_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
+        self.model(batch[0])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def make_trainer(folder: Path, callback: MacsLogger, logger: Any = False) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        max_epochs=1,
+        logger=logger,
+        callbacks=[callback],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@pytest.fixture
+def loader() -> DataLoader:
+    return DataLoader(TensorDataset(torch.rand(4, 3, 8, 8)), batch_size=2)
+
+
+def test_figures_reach_loggers_module_and_checkpoint(tmp_path: Path, loader: DataLoader) -> None:
+    callback, module = MacsLogger(print_table=False), FakeClassifier()
+    trainer = make_trainer(tmp_path, callback, CSVLogger(tmp_path, name="csv", version=0))
+    trainer.fit(module, loader)
+    assert module.macs == MACS
+
+    logged = yaml.safe_load((tmp_path / "csv/version_0/hparams.yaml").read_text())
+    assert logged["model/macs"] == MACS
+    assert logged["model/macs_counter"] == "thop"
+    assert logged["model/flop_counter_macs"] == CONVOLUTION + LINEAR
+    assert logged["model/params"] == 4 * 27 + 4 + 10
+    assert logged["model/input_size"] == [3, 8, 8]
+
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    saved = torch.load(tmp_path / "model.ckpt", weights_only=True)["macs"]
+    assert saved == callback.report.to_dict()
+    assert saved["macs"] == MACS
+
+
+def test_wandb_gets_them_as_summary(tmp_path: Path, loader: DataLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = WandbLogger(save_dir=tmp_path, offline=True, mode="disabled")
+    trainer = make_trainer(tmp_path, MacsLogger(print_table=False), logger)
+    trainer.fit(FakeClassifier(), loader)
+    summary = dict(logger.experiment.summary)
+    logger.experiment.finish()
+    assert summary["model/macs"] == MACS
+    assert summary["model/macs_counter"] == "thop"
+
+
+def test_budget_stops_before_the_first_batch_and_says_what_to_do(tmp_path: Path, loader: DataLoader) -> None:
+    module = FakeClassifier()
+    with pytest.raises(UserError) as caught:
+        make_trainer(tmp_path, MacsLogger(max_macs=5000, print_table=False)).fit(module, loader)
+    for part in ("tiny_net", f"{MACS:,}", "5,000", "thop", "1×3×8×8", "max_macs"):
+        assert part in str(caught.value)
+    assert module.batches == 0
+
+
+def test_budget_is_inclusive_and_binds_only_training(tmp_path: Path, loader: DataLoader) -> None:
+    module = FakeClassifier()
+    make_trainer(tmp_path, MacsLogger(max_macs=MACS, print_table=False)).fit(module, loader)
+    assert module.batches == 2
+    make_trainer(tmp_path, MacsLogger(max_macs=1, print_table=False)).test(module, loader)
+
+
+def test_count_follows_the_architecture(tmp_path: Path, loader: DataLoader, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table appears again only when the network has changed."""
+    callback, module = MacsLogger(), FakeClassifier()
+    trainer = make_trainer(tmp_path, callback)
+    trainer.fit(module, loader)
+    assert f"{MACS:,}" in capsys.readouterr().out
+    trainer.test(module, loader)
+    assert "MACs of one image" not in capsys.readouterr().out
+    module.model[0] = nn.Conv2d(3, 4, 1)
+    trainer.test(module, loader)
+    smaller = MACS - CONVOLUTION + 8 * 8 * 4 * 3
+    assert callback.report.macs == module.macs == smaller
+    assert f"{smaller:,}" in capsys.readouterr().out
+
+
+def test_table_of_a_long_network_keeps_the_largest_layers_and_all_sums() -> None:
+    layers = [nn.Conv2d(2, 2, 1 + 2 * (index == 7), padding=int(index == 7)) for index in range(30)]
+    report = count_macs(nn.Sequential(*layers, nn.SiLU()), (2, 4, 4))
+    table = macs_table(report, max_rows=5)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table)
+    text = console.file.getvalue()
+    assert len(table.rows) == 6
+    assert "26 smaller layers" in text
+    cells = [list(column.cells) for column in table.columns]
+    assert sum(int(cell.replace(",", "")) for cell in cells[4]) == report.macs
+    assert "7" in cells[0]
+    for part in (
+        "1×2×4×4",
+        "thop",
+        "torch.utils.flop_counter",
+        f"{report.macs:,}",
+        "SiLU (layers: 1): no rule",
+    ):
+        assert part in text
+
+
+def test_yaml_builds_the_callback() -> None:
+    path = Path(__file__).parents[3] / "conf/callbacks/macs.yaml"
+    config = OmegaConf.merge({"max_macs": 1.5e6}, OmegaConf.load(path))
+    callback = instantiate(config).macs
+    assert callback.max_macs == 1_500_000
+    assert json.dumps(callback.print_table) == "true"
