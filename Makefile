@@ -31,7 +31,7 @@ train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_ep
 
 submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else the one it was trained on)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	$(RUN) fit=false test=false "checkpoint='$(CHECKPOINT)'" $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+	$(RUN) fit=false test=false job_type=submit "checkpoint='$(CHECKPOINT)'" $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
 
 sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050 optimizer.lr=1e-3,2e-3")
 	$(RUN) --multirun $(ARGS)

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,23 @@ OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
 OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
 
 
+# What Lightning tells people who wrote the loop themselves.
+NOISE = (
+    "`isinstance(treespec, LeafSpec)` is deprecated",  # inside Lightning itself
+    "The number of training batches",  # figures are logged by the epoch
+    "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
+    "The '.*_dataloader' does not have many workers",  # the cache is faster without
+)
+
+
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Run one job; a user's mistake ends it with one clear message, without a traceback."""
     from callbacks.run_summary import write_record
     from callbacks.tracking import finish_wandb
 
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     folder, overrides = Path(cfg.output_dir), list(HydraConfig.get().overrides.task)
     exit_code = 1
     try:
@@ -89,6 +101,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
             log.info("wrote %s", path)
         return {}, None
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
+    for logger in loggers:
+        logger.log_hyperparams(plain(cfg))
     checkpoint = cfg.checkpoint
     if cfg.fit:
         checkpoint = fit(cfg, datamodule, loggers)
@@ -103,6 +117,11 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
 
     Console().print(summary_table(record))
     return record, objective
+
+
+def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """The configuration as a dict, which checkpoints and loggers keep."""
+    return OmegaConf.to_container(cfg, resolve=resolve)  # type: ignore[return-value]
 
 
 def build_datamodule(cfg: DictConfig) -> TrashDataModule:
@@ -123,7 +142,7 @@ def build_trainer(cfg: DictConfig, loggers: list[Any], **late: dict[str, Any]) -
     from callbacks.run_config import RunConfig
 
     callbacks = [instantiate(cb, **late.get(name, {})) for name, cb in cfg.callbacks.items() if cb]
-    callbacks.append(RunConfig(OmegaConf.to_container(cfg)))
+    callbacks.append(RunConfig(plain(cfg, resolve=False)))
     return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers)
 
 
@@ -131,11 +150,8 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str
     """Train; return the path of the best checkpoint."""
     from lightning_modules.classifier import TrashClassifier
 
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    for logger in loggers:
-        logger.log_hyperparams(plain)
     if cfg.checkpoint and not cfg.resume:
-        settings = {key: plain[key] for key in ("loss", "optimizer", "scheduler", "score")}
+        settings: dict[str, Any] = {key: plain(cfg[key]) for key in ("loss", "optimizer", "scheduler", "score")}
         settings |= {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
         model: LightningModule = TrashClassifier.load_from_checkpoint(cfg.checkpoint, map_location="cpu", **settings)
     else:
@@ -153,7 +169,7 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str
         if last.is_file():
             log.warning("Stopped. Go on with: python run.py resume=%s", last)
         raise
-    return trainer.checkpoint_callback.best_model_path
+    return trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
 
 
 def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any], checkpoint: str) -> dict[str, Any]:

@@ -14,6 +14,10 @@ class EpochSeed(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Resumed at the end of an epoch, Lightning leaves out the start of the next.
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         entropy = [self.seed, trainer.current_epoch, trainer.global_rank]
         seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]), verbose=False)

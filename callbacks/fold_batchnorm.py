@@ -1,6 +1,8 @@
 """When BatchNorm is folded: whenever weights are final."""
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
 
 from lightning_modules.fold_batchnorm import fold_batchnorm
 
@@ -14,7 +16,7 @@ class FoldBatchNorm(Callback):
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         if self.enabled and stage != "fit":
             height, width = pl_module.preprocessing["image_size"]
             pl_module.model = fold_batchnorm(pl_module.model, (3, height, width))

@@ -8,15 +8,18 @@ from rich.console import Console
 from rich.table import Table
 
 from callbacks.macs import MacsReport, count_macs, shape_text
+from callbacks.tracking import log_summary
 from errors import UserError
+from lightning_modules.fold_batchnorm import fold_batchnorm
 
 
 class MacsLogger(Callback):
-    """Count the network as it will run; to the console, the loggers, the checkpoint and `pl_module.macs`.
+    """Count the network that will predict; to the console, the loggers, the checkpoint and `pl_module.macs`.
 
     Stands after every callback that changes the architecture.
 
     Args:
+        fold_batchnorm: the network will predict with BatchNorm folded: count it so, in fit too.
         max_macs: fit only networks of at most so many MACs, as thop counts them; None: any.
         print_table: show the layers on the console.
 
@@ -24,13 +27,16 @@ class MacsLogger(Callback):
         UserError: the network exceeds `max_macs`, or does not take images of the set size.
     """
 
-    def __init__(self, max_macs: float | None = None, print_table: bool = True) -> None:
+    def __init__(self, max_macs: float | None = None, fold_batchnorm: bool = False, print_table: bool = True) -> None:
+        self.fold_batchnorm = fold_batchnorm
         self.max_macs = max_macs
         self.print_table = print_table
         self.report: MacsReport | None = None
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        report = count_macs(pl_module.model, (3, *pl_module.preprocessing["image_size"]))
+        input_size = (3, *pl_module.preprocessing["image_size"])
+        model = fold_batchnorm(pl_module.model, input_size) if self.fold_batchnorm else pl_module.model
+        report = count_macs(model, input_size)
         pl_module.macs = report.macs
         is_news, self.report = report != self.report, report
         if is_news and self.print_table and trainer.is_global_zero:
@@ -44,7 +50,8 @@ class MacsLogger(Callback):
         if is_news and trainer.is_global_zero:
             self.log_report(trainer, report)
 
-    def log_report(self, trainer: Trainer, report: MacsReport) -> None:
+    @staticmethod
+    def log_report(trainer: Trainer, report: MacsReport) -> None:
         values = {
             "model/macs": report.macs,
             "model/macs_counter": report.counter,
@@ -52,10 +59,9 @@ class MacsLogger(Callback):
             "model/params": report.params,
             "model/input_size": report.input_size,
         }
+        log_summary(trainer.loggers, values)
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary.update(values)
-            else:
+            if not isinstance(logger, WandbLogger):
                 logger.log_hyperparams(values)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

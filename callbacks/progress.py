@@ -20,6 +20,7 @@ class EpochProgress(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False)
         self.interactive = sys.stdout.isatty()
+        self.images, self.seconds = 0, 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -42,7 +43,7 @@ class EpochProgress(RichProgressBar):
         metrics: dict[str, Any] = {}
         if "val/f1" in trainer.callback_metrics:
             metrics["val F1"] = f"{trainer.callback_metrics['val/f1']:.4f}"
-        if trainer.training and getattr(self, "seconds", 0):
+        if trainer.training and self.seconds:
             metrics["images/s"] = f"{self.images / self.seconds:,.0f}"
         return metrics
 

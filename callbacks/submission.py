@@ -44,8 +44,8 @@ class SubmissionWriter(BasePredictionWriter):
 
     def write_on_epoch_end(
         self,
-        trainer: Trainer,
-        pl_module: LightningModule,
+        trainer: Any,
+        pl_module: Any,
         predictions: Sequence[Any],
         batch_indices: Sequence[Any],
     ) -> None:
@@ -86,9 +86,7 @@ def validate(submission: dict[str, str], expected: Sequence[str], class_names: S
         raise ValueError(f"labels that are no classes of the model: {unknown}")
 
 
-def write_submission(
-    output_dir: Path, submission: dict[str, str], report: MacsReport, info: dict[str, Any]
-) -> None:
+def write_submission(output_dir: Path, submission: dict[str, str], report: MacsReport, info: dict[str, Any]) -> None:
     """Write the three files, rows sorted by file name, each renamed into place when it is complete."""
     rows = sorted(submission.items())
     table = io.StringIO()

@@ -208,6 +208,8 @@ class TolerantWandbLogger(WandbLogger):
     def finalize(self, status: str) -> None:
         with tolerate_wandb():
             super().finalize(status)
+        # Weak references to callbacks of this trainer; the next trainer of the run has its own.
+        self._checkpoint_callbacks.clear()
 
 
 @rank_zero_only

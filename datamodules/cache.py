@@ -157,9 +157,7 @@ def _build(file: Path, shape: tuple[int, ...], paths: Sequence[Path], read: part
         temporary.unlink(missing_ok=True)
 
 
-def _write_images(
-    stream: IO[bytes], shape: tuple[int, ...], paths: Sequence[Path], read: partial
-) -> dict[int, str]:
+def _write_images(stream: IO[bytes], shape: tuple[int, ...], paths: Sequence[Path], read: partial) -> dict[int, str]:
     def try_read(path: Path) -> np.ndarray | str:
         try:
             return read(path)

@@ -51,9 +51,7 @@ def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "s
         with Image.open(path, formats=FORMATS) as image:
             # PIL only warns between once and twice its limit.
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                raise Image.DecompressionBombError(
-                    f"{image.width} x {image.height} pixels are over the limit"
-                )
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are over the limit")
             # Lets the JPEG decoder skip detail; the result stays at least twice the wanted size.
             image.draft(None, (2 * max(image_size), 2 * max(image_size)))
             image.load()
@@ -65,9 +63,7 @@ def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "s
         raise BadImageError(path, why) from error
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # PIL's readers raise nearly anything on broken data: SyntaxError, struct.error, ...
+    except Exception as error:  # PIL's readers raise nearly anything on broken data: SyntaxError, struct.error, ...
         if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
             raise
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

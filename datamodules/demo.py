@@ -19,15 +19,15 @@ from errors import UserError
 VERSION = 1  # of the pictures: raise it when the same seed renders others
 MARKER = "demo.json"
 TRAIN_COUNTS = {
-    "Battery": 25,
-    "Clothing": 50,
-    "Glass": 135,
-    "Metal": 160,
-    "Paper": 220,
-    "Paperpack": 90,
-    "Plastic": 190,
-    "Plasticbag": 205,
-    "Styrofoam": 115,
+    "Battery": 40,
+    "Clothing": 85,
+    "Glass": 170,
+    "Metal": 200,
+    "Paper": 250,
+    "Paperpack": 130,
+    "Plastic": 230,
+    "Plasticbag": 240,
+    "Styrofoam": 150,
 }
 FEWEST_HELD_OUT = 12  # images of a class in val and in test
 UNLABELLED = 150
@@ -49,7 +49,7 @@ class DemoDataModule(TrashDataModule):
 
     def __init__(self, root: str | Path = "data/demo", demo_seed: int = 0, **settings: Any) -> None:
         super().__init__(root=root, **settings)
-        self.demo_root, self.demo_seed = Path(root), demo_seed
+        self.save_hyperparameters({"demo_seed": demo_seed}, logger=False)
         self._announced = False
 
     def prepare_data(self) -> None:
@@ -58,10 +58,10 @@ class DemoDataModule(TrashDataModule):
             log.info(
                 "Demo data: %s holds pictures rendered by program, a stand-in for photographs. "
                 "For real data: datamodule=trash datamodule.root=PATH",
-                self.demo_root,
+                self.root,
             )
             self._announced = True
-        render_demo(self.demo_root, self.demo_seed)
+        render_demo(self.root, self.hparams["demo_seed"])
         super().prepare_data()
 
 
@@ -74,7 +74,7 @@ def render_demo(root: str | Path, seed: int = 0, scale: float = 1.0) -> Path:
     Args:
         root: a folder that does not exist, is empty, or holds this demo data set.
         seed: at least 0.
-        scale: of the number of images, 1.0 for about 1,850.
+        scale: of the number of images, 1.0 for about 2,200.
 
     Raises:
         UserError: `root` holds something else, or the demo of another seed; nothing in it is touched.
@@ -102,9 +102,7 @@ def render_demo(root: str | Path, seed: int = 0, scale: float = 1.0) -> Path:
 def _pictures(scale: float) -> Iterator[Picture]:
     """(file, class, key) of every image; the key and the seed decide what it looks like."""
     held_out = {name: max(FEWEST_HELD_OUT, round(count / 5)) for name, count in TRAIN_COUNTS.items()}
-    for split, (folder, counts) in enumerate(
-        {"train": TRAIN_COUNTS, "val": held_out, "test": held_out}.items()
-    ):
+    for split, (folder, counts) in enumerate({"train": TRAIN_COUNTS, "val": held_out, "test": held_out}.items()):
         for label, (name, count) in enumerate(counts.items()):
             for number in range(max(2, round(count * scale))):
                 yield f"{folder}/{name}/{number:04d}.jpg", name, (split, label, number)
@@ -119,16 +117,14 @@ def _is_rendered(root: Path, made: dict[str, Any]) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = dict(json.loads((root / MARKER).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         raise UserError(
             f"{root} exists and is not a demo data set ({MARKER} is missing or unreadable), so nothing was "
             "rendered into it. For your own images: datamodule=trash datamodule.root=PATH. For the demo: "
             "another datamodule.root, or move this one away."
         ) from None
-    differing = [
-        f"{key} {found.get(key)} instead of {value}" for key, value in made.items() if found.get(key) != value
-    ]
+    differing = [f"{key} {found.get(key)} instead of {value}" for key, value in made.items() if found.get(key) != value]
     if differing:
         raise UserError(
             f"{root} holds another demo data set: {', '.join(differing)}. Choose another datamodule.root, or "

@@ -142,9 +142,7 @@ def _records(root: Path, classes: dict[str, list[Path]]) -> list[Record]:
     return [Record(path, class_of[path]) for path in _sorted(root, list(class_of))]
 
 
-def _check_classes(
-    part: str, classes: dict[str, list[Path]], known: list[str], from_checkpoint: bool
-) -> None:
+def _check_classes(part: str, classes: dict[str, list[Path]], known: list[str], from_checkpoint: bool) -> None:
     if unknown := sorted(name for name, paths in classes.items() if paths and name not in known):
         owner = "the checkpoint lacks" if from_checkpoint else "neither train nor val has"
         raise UserError(

@@ -92,9 +92,7 @@ class TrashDataModule(pl.LightningDataModule):
         _check_choice("resize_mode", resize_mode, get_args(ResizeMode))
         _check_choice("sampling", sampling, get_args(Sampling))
         if len(image_size) != 2 or min(image_size) < 1:
-            raise UserError(
-                f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}."
-            )
+            raise UserError(f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}.")
         if not 0 < train_fraction <= 1:
             raise UserError(f"datamodule.train_fraction must lie above 0 and up to 1, not {train_fraction}.")
         self.root = Path(root).expanduser()
@@ -233,6 +231,8 @@ class TrashDataModule(pl.LightningDataModule):
         sampler = EpochSampler(
             dataset.targets, self.hparams["sampling"], self.hparams["smoothing_k"], self.hparams["seed"]
         )
+        if self.trainer is not None:  # Lightning draws the first batches of a resumed run before it sets the epoch
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         size = math.ceil(len(dataset) / (self.trainer.world_size if self.trainer else 1))
         # BatchNorm cannot train on one image: a last batch of one is dropped, any other image is seen.
         drop_last = size > batch_size and size % batch_size == 1
@@ -264,6 +264,8 @@ class TrashDataModule(pl.LightningDataModule):
             # Pinning speeds up nothing but the copy to a GPU.
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             collate_fn=collate,
+            # Else every pass takes a number from the global generator, which augmentation and dropout draw from.
+            generator=torch.Generator(),
             **options,
         )
 

@@ -76,9 +76,7 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
         UserError: the checkpoint was written by no run of `run.py`.
     """
     if "config" not in checkpoint:
-        raise UserError(
-            f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run."
-        )
+        raise UserError(f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run.")
     resumed = OmegaConf.create(checkpoint["config"])
     copy_keys(cfg, resumed, override_keys(overrides))
     return resumed

@@ -148,13 +148,13 @@ class TrashClassifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.configure_optimizer()
         scheduler = self.configure_scheduler(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}  # type: ignore[return-value]
 
     def configure_optimizer(self) -> torch.optim.Optimizer:
         settings = self.hparams["optimizer"]
         name = settings["name"]
         if name not in list_optimizers():
-            raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(list_optimizers())}.")
+            raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(map(str, list_optimizers()))}.")
         try:
             return create_optimizer_v2(
                 self.model,
@@ -170,8 +170,10 @@ class TrashClassifier(LightningModule):
         """timm's scheduler, counted in optimizer steps; all cycles together last as long as training."""
         settings = dict(self.hparams["scheduler"])
         name, epochs = settings["sched"], self.trainer.max_epochs
+        if not epochs:
+            raise UserError("The schedule needs to know how long training lasts: set trainer.max_epochs.")
         cycles = sum(settings.get("cycle_mul", 1) ** i for i in range(settings.get("cycle_limit", 1)))
-        steps_per_epoch = self.trainer.estimated_stepping_batches / epochs
+        steps_per_epoch = round(self.trainer.estimated_stepping_batches / epochs)
         settings["num_epochs"] = epochs / cycles
         try:
             if name not in SCHEDULERS:
@@ -180,9 +182,7 @@ class TrashClassifier(LightningModule):
                 optimizer, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **settings
             )
         except (TypeError, ValueError, AssertionError) as error:
-            raise UserError(
-                f"The settings under `scheduler` do not work with sched={name!r}: {error}"
-            ) from error
+            raise UserError(f"The settings under `scheduler` do not work with sched={name!r}: {error}") from error
         return scheduler
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

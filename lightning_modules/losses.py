@@ -33,9 +33,7 @@ def create_loss(config: Mapping[str, Any], class_counts: Sequence[int]) -> nn.Mo
     parameters = dict(inspect.signature(LOSSES[name]).parameters)
     del parameters["class_counts"]
     if unknown := settings.keys() - parameters:
-        raise UserError(
-            f"Loss {name} has no setting {', '.join(sorted(unknown))}. It has: {', '.join(parameters)}"
-        )
+        raise UserError(f"Loss {name} has no setting {', '.join(sorted(unknown))}. It has: {', '.join(parameters)}")
     required = {key for key, parameter in parameters.items() if parameter.default is parameter.empty}
     if missing := required - settings.keys():
         raise UserError(f"Loss {name} needs the setting {', '.join(sorted(missing))}")
@@ -96,9 +94,7 @@ class CrossEntropy(ClassWeightedLoss):
 class Focal(ClassWeightedLoss):
     """Focal loss `-(1 - p)^gamma log p` of the target class (Lin et al. 2017); gamma 0 is cross entropy."""
 
-    def __init__(
-        self, class_counts: Sequence[int], gamma: float = 2.0, class_weights: ClassWeights = None
-    ) -> None:
+    def __init__(self, class_counts: Sequence[int], gamma: float = 2.0, class_weights: ClassWeights = None) -> None:
         super().__init__(class_counts, class_weights)
         self.gamma = _number("gamma", gamma)
 
@@ -118,9 +114,7 @@ class LogitAdjusted(ClassWeightedLoss):
 
     log_prior: Tensor
 
-    def __init__(
-        self, class_counts: Sequence[int], tau: float = 1.0, class_weights: ClassWeights = None
-    ) -> None:
+    def __init__(self, class_counts: Sequence[int], tau: float = 1.0, class_weights: ClassWeights = None) -> None:
         super().__init__(class_counts, class_weights)
         self.tau = _number("tau", tau)
         counts = torch.tensor(class_counts, dtype=torch.float32).clamp_min(1)
@@ -152,23 +146,17 @@ class WeightedSum(nn.Module):
     def __init__(self, class_counts: Sequence[int], terms: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
         if not isinstance(terms, Sequence) or not terms or not all(isinstance(t, Mapping) for t in terms):
-            raise UserError(
-                f"terms={terms!r} must list at least one loss: [{{name: cross_entropy, weight: 1.0}}]"
-            )
+            raise UserError(f"terms={terms!r} must list at least one loss: [{{name: cross_entropy, weight: 1.0}}]")
         self.weights = [
-            _number(f"terms.{position}.weight", term.get("weight", 1.0))
-            for position, term in enumerate(terms)
+            _number(f"terms.{position}.weight", term.get("weight", 1.0)) for position, term in enumerate(terms)
         ]
         self.terms = nn.ModuleList(
-            create_loss({key: value for key, value in term.items() if key != "weight"}, class_counts)
-            for term in terms
+            create_loss({key: value for key, value in term.items() if key != "weight"}, class_counts) for term in terms
         )
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the scalar loss of logits (N, C) and targets (N,) int64 or (N, C)."""
-        losses = [
-            weight * term(logits, target) for weight, term in zip(self.weights, self.terms, strict=True)
-        ]
+        losses = [weight * term(logits, target) for weight, term in zip(self.weights, self.terms, strict=True)]
         return torch.stack(losses).sum()
 
 
@@ -189,9 +177,7 @@ def _class_weights(class_weights: ClassWeights, class_counts: Sequence[int]) -> 
         images = sum(class_counts)
         return [images / (num_classes * count) if count else 0.0 for count in class_counts]
     if isinstance(class_weights, str) or not isinstance(class_weights, Sequence):
-        raise UserError(
-            f"class_weights={class_weights!r} is none of: null, balanced, a list of {num_classes} numbers"
-        )
+        raise UserError(f"class_weights={class_weights!r} is none of: null, balanced, a list of {num_classes} numbers")
     if len(class_weights) != num_classes:
         raise UserError(
             f"class_weights has {len(class_weights)} numbers, but there are {num_classes} classes. "

@@ -6,10 +6,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Nothing but the run itself: no W&B process, no pictures.
-MUTE = ("trainer.accelerator=cpu", "threads=1", "logger.wandb=null", "callbacks.media=null")
-# A run of seconds: a small backbone, small images.
-QUICK = (*MUTE, "backbone=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "datamodule.batch_size=16")
+# A run of seconds: a small backbone, small images, one thread.
+QUICK = (
+    "backbone=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1",
+    "datamodule.batch_size=16",
+)  # fmt: skip
+# Neither a W&B process nor pictures.
+MUTE = ("logger.wandb=null", "callbacks.media=null")
 
 
 def compose_config(*overrides: str) -> DictConfig:

@@ -45,9 +45,9 @@ class OfflineRun:
 
 
 def find_offline_runs(folder: str | Path) -> list[Path]:
-    """The offline run folders anywhere under a folder, oldest first."""
+    """The offline run folders anywhere under a folder, in the order of their paths."""
     runs = [path.parent for path in Path(folder).rglob("run-*.wandb")]
-    return sorted((run for run in runs if run.name.startswith("offline-run-")), key=lambda run: run.name)
+    return sorted(run for run in runs if run.name.startswith("offline-run-"))
 
 
 def read_offline_run(run_dir: str | Path, wait: float = 10) -> OfflineRun:

@@ -45,9 +45,7 @@ class BatchAugmentation(nn.Module):
             Images like those given, and the target: as given, or float (N,num_classes) when images are mixed.
         """
         memory_format = (
-            torch.channels_last
-            if images.is_contiguous(memory_format=torch.channels_last)
-            else torch.contiguous_format
+            torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
         )
         # Planes are up to ten times as fast to work on as interleaved colours; the copy is ours to write to.
         images = images.clone(memory_format=torch.contiguous_format)

@@ -40,9 +40,7 @@ class RandomErasing(nn.Module):
         self.max_area = check_between("erasing.max_area", max_area, min_area, 1)
         self.max_ratio = check_between("erasing.max_ratio", max_ratio, 1, 10)
         if fill not in get_args(Fill):
-            raise UserError(
-                f"augmentation.erasing.fill is {fill!r}: choose from {', '.join(get_args(Fill))}."
-            )
+            raise UserError(f"augmentation.erasing.fill is {fill!r}: choose from {', '.join(get_args(Fill))}.")
         self.fill = fill
 
     def forward(self, images: Tensor) -> Tensor:

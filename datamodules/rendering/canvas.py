@@ -43,8 +43,7 @@ class Canvas:
     def warp(self, rng: np.random.Generator, amount: float, cells: int = 4) -> None:
         """Push the pixels about by a smooth random field, by at most `amount` of the side."""
         rows, columns = (
-            (np.clip(axis + (noise(rng, cells) - 0.5) * 2 * amount, 0, 0.999) * SIDE).astype(np.intp)
-            for axis in (Y, X)
+            (np.clip(axis + (noise(rng, cells) - 0.5) * 2 * amount, 0, 0.999) * SIDE).astype(np.intp) for axis in (Y, X)
         )
         self.planes = self.planes[:, rows, columns]
 

@@ -39,9 +39,9 @@ DETERGENT = ((0.95, 0.80, 0.15), (0.85, 0.15, 0.20), (0.10, 0.60, 0.75))
 def battery(rng: Rng) -> Canvas:
     """A round cell with a terminal cap and a two-coloured sleeve, or a 9-volt block."""
     canvas = Canvas()
-    sleeve = varied(rng, BLACK) if rng.random() < 0.65 else brand_colour(rng)
+    sleeve = varied(rng, BLACK) if rng.random() < 0.75 else brand_colour(rng)
     top = one_of(rng, COPPER, COPPER, GOLD)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         left, right, split = 0.26, 0.74, rng.uniform(0.3, 0.45)
         for x in (0.33, 0.54):
             canvas.paint(box(x, 0.06, x + 0.13, 0.16, 0.02), STEEL)
@@ -101,9 +101,7 @@ def metal(rng: Rng) -> Canvas:
     """A drinks can, a ribbed tin or a spray can with a metallic sheen, sometimes crushed."""
     canvas = Canvas()
     kind = ("can", "tin", "spray")[rng.choice(3, p=[0.5, 0.35, 0.15])]
-    half = {"can": rng.uniform(0.2, 0.27), "tin": rng.uniform(0.26, 0.36), "spray": rng.uniform(0.13, 0.18)}[
-        kind
-    ]
+    half = {"can": rng.uniform(0.2, 0.27), "tin": rng.uniform(0.26, 0.36), "spray": rng.uniform(0.13, 0.18)}[kind]
     top = 0.22 if kind == "spray" else rng.uniform(0.1, 0.22)
     neck = 0.98 if kind == "tin" else 0.8
     mask, across = lathe([(top, half * neck), (top + 0.08, half), (0.86, half), (0.93, half * neck)])
@@ -121,15 +119,11 @@ def metal(rng: Rng) -> Canvas:
     if kind == "spray":
         canvas.paint(box(0.5 - half * 0.5, 0.06, 0.5 + half * 0.5, 0.2, 0.03), brand_colour(rng))
     else:
-        canvas.paint(
-            ellipse(0.5 - half * neck, top - 0.07, 0.5 + half * neck, top + 0.07), np.multiply(STEEL, 1.15)
-        )
-        canvas.paint(
-            ellipse(0.5 - half * 0.7, top - 0.05, 0.5 + half * 0.7, top + 0.05), np.multiply(STEEL, 0.7)
-        )
+        canvas.paint(ellipse(0.5 - half * neck, top - 0.07, 0.5 + half * neck, top + 0.07), np.multiply(STEEL, 1.15))
+        canvas.paint(ellipse(0.5 - half * 0.7, top - 0.05, 0.5 + half * 0.7, top + 0.05), np.multiply(STEEL, 0.7))
         if kind == "can":
             canvas.paint(ellipse(0.46, top - 0.03, 0.56, top + 0.02), (0.2, 0.2, 0.2))
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         canvas.shade(0.65 + 0.7 * folds(rng, 6))
         canvas.warp(rng, 0.09, 5)
     return canvas
@@ -224,14 +218,12 @@ def plastic(rng: Rng) -> Canvas:
         if rng.random() < 0.6:
             top = shoulder + 0.06
             canvas.stain(box(0, top, 1, top + rng.uniform(0.14, 0.24)), brand_colour(rng), 0.95)
-            print_text(
-                canvas, rng, (0.5 - half * 0.6, top + 0.02, 0.5 + half * 0.6, top + 0.13), WHITE, rows=2
-            )
+            print_text(canvas, rng, (0.5 - half * 0.6, top + 0.02, 0.5 + half * 0.6, top + 0.13), WHITE, rows=2)
     canvas.paint(
         box(0.5 - neck * 1.35, 0.04, 0.5 + neck * 1.35, 0.12, 0.012),
         brand_colour(rng) if rng.random() < 0.7 else WHITE,
     )
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         crease(canvas, rng, 5, 0.25)
         canvas.warp(rng, 0.08, 5)
     return canvas

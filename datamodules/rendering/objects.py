@@ -27,6 +27,6 @@ def draw_object(name: str, rng: np.random.Generator) -> Image.Image:
     picture = DRAW[name](rng).image()
     if rng.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    turn = rng.uniform(0, 360) if rng.random() < 0.2 else rng.normal(0, 12)
+    turn = rng.uniform(0, 360) if rng.random() < 0.1 else rng.normal(0, 8)
     picture = picture.rotate(turn, Image.Resampling.BILINEAR, expand=True)
     return picture.crop(picture.getchannel("A").point(lambda alpha: 255 * (alpha > 16)).getbbox())

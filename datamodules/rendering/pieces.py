@@ -55,7 +55,6 @@ CLOTH = (
     (0.45, 0.28, 0.55),
     (0.80, 0.48, 0.55),
     (0.25, 0.42, 0.38),
-    (0.80, 0.78, 0.75),
 )
 FILM = (WHITE, WHITE, (0.12, 0.12, 0.14), (0.92, 0.85, 0.30), (0.90, 0.60, 0.70))
 ICE = (0.85, 0.87, 0.93)
@@ -86,12 +85,10 @@ def clothing(rng: Rng) -> Canvas:
         canvas.stain(polygon(collar), np.multiply(cloth, 0.45))
         canvas.stain(stroke(collar, 0.025), np.multiply(second, 0.8))
     elif garment == "trousers":
-        canvas.stain(
-            strokes([[(0.3, 0.13), (0.7, 0.13)], [(0.5, 0.1), (0.5, 0.4)]], 0.014), np.multiply(cloth, 0.5)
-        )
+        canvas.stain(strokes([[(0.3, 0.13), (0.7, 0.13)], [(0.5, 0.1), (0.5, 0.4)]], 0.014), np.multiply(cloth, 0.5))
     weave = 1 + 0.14 * (bars(X + Y, 0.03, 0.5) - 0.5) + 0.1 * (rng.random(X.shape, np.float32) - 0.5)
     canvas.shade(weave * (0.5 + 0.95 * folds(rng, 5)))
-    canvas.warp(rng, rng.uniform(0.01, 0.07))
+    canvas.warp(rng, rng.uniform(0.01, 0.05))
     return canvas
 
 
@@ -122,9 +119,7 @@ def paper(rng: Rng) -> Canvas:
     else:
         if rng.random() < 0.35:
             canvas.stain(box(0.5 - half * 0.7, 0.16, 0.5 + half * 0.7, 0.4), brand_colour(rng), 0.8)
-        print_text(
-            canvas, rng, (0.5 - half * 0.75, 0.2, 0.5 + half * 0.75, 0.82), ink, rows=int(rng.integers(6, 14))
-        )
+        print_text(canvas, rng, (0.5 - half * 0.75, 0.2, 0.5 + half * 0.75, 0.82), ink, rows=int(rng.integers(6, 14)))
     if rng.random() < 0.6:
         crease(canvas, rng, int(rng.integers(3, 9)), 0.22)
     canvas.shade(0.85 + 0.25 * noise(rng, 3))
@@ -187,7 +182,7 @@ def plasticbag(rng: Rng) -> Canvas:
     creases = np.abs(np.sin(pull * rng.uniform(5, 11) + 5 * noise(rng, 5)))
     canvas.shade(0.62 + 0.45 * creases * noise(rng, 7) + 0.25 * noise(rng, 3))
     canvas.stain((creases > 0.93) * noise(rng, 6) ** 2, (1, 1, 1), rng.uniform(0.5, 0.95))
-    canvas.warp(rng, rng.uniform(0.04, 0.1), 6)
+    canvas.warp(rng, rng.uniform(0.03, 0.08), 6)
     return canvas
 
 
@@ -219,9 +214,7 @@ def styrofoam(rng: Rng) -> Canvas:
             canvas.paint(polygon(roof), base)
             canvas.paint(polygon([roof[3], roof[2], (0.9, 0.9 - depth), front[2]]), np.multiply(base, 0.64))
         case _:
-            canvas.paint(
-                blob(rng, 0.5, (0.44, rng.uniform(0.25, 0.42)), corners=int(rng.integers(7, 12))), base
-            )
+            canvas.paint(blob(rng, 0.5, (0.44, rng.uniform(0.25, 0.42)), corners=int(rng.integers(7, 12))), base)
             canvas.shade(0.75 + 0.35 * noise(rng, 2))
     bead(canvas, rng)
     return canvas

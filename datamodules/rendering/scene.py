@@ -14,7 +14,7 @@ Rng = np.random.Generator
 def render_photograph(name: str, rng: Rng) -> Image.Image:
     """A crop of a photograph that shows one object of class `name`; sides of 40 to 240 pixels, mode RGB."""
     thing = draw_object(name, rng)
-    scale = np.exp(rng.uniform(np.log(56), np.log(230))) / max(thing.size)
+    scale = np.exp(rng.uniform(np.log(72), np.log(230))) / max(thing.size)
     stretch = rng.uniform(0.85, 1.15)
     thing = _resized(thing, scale * stretch, scale / stretch)
     width, height = (int(np.clip(side * rng.uniform(0.86, 1.16), SHORTEST, LONGEST)) for side in thing.size)
@@ -23,12 +23,10 @@ def render_photograph(name: str, rng: Rng) -> Image.Image:
     top = round((height - thing.height) / 2 + rng.normal(0, 0.04) * thing.height)
     _cast_shadow(photograph, thing, (left, top), rng)
     photograph.paste(thing, (left, top), thing)
-    if rng.random() < 0.3:
+    if rng.random() < 0.22:
         _hide(photograph, rng)
-    if rng.random() < 0.3:
-        photograph = photograph.filter(
-            ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0) * max(width, height) / 110)
-        )
+    if rng.random() < 0.25:
+        photograph = photograph.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0) * max(width, height) / 110))
     return Image.fromarray(to_bytes(_expose(np.asarray(photograph, np.float32) / 255, rng)))
 
 
@@ -51,9 +49,7 @@ def _ground(rng: Rng, height: int, width: int) -> Field:
             relief += 0.25 * grain
         case 2:
             tone = np.array((0.55, 0.38, 0.22))
-            relief += (
-                0.08 * np.sin(x * rng.uniform(8, 20) + 6 * stretched_noise(rng, 2, 5, shape)) + 0.07 * grain
-            )
+            relief += 0.08 * np.sin(x * rng.uniform(8, 20) + 6 * stretched_noise(rng, 2, 5, shape)) + 0.07 * grain
         case 3:
             tone = np.array((0.28, 0.40, 0.16))
             relief += 0.25 * (stretched_noise(rng, 30, 45, shape) - 0.5)
@@ -71,7 +67,7 @@ def _ground(rng: Rng, height: int, width: int) -> Field:
     return tone.astype(np.float32) + relief[..., None]
 
 
-_HOW_OFTEN = (0.2, 0.2, 0.1, 0.1, 0.15, 0.2, 0.05)  # each kind of ground, in its order above
+_HOW_OFTEN = (0.25, 0.25, 0.07, 0.06, 0.15, 0.18, 0.04)  # each kind of ground, in its order above
 _TONES = (
     (0.55, 0.55, 0.55),
     (0.75, 0.74, 0.70),
@@ -97,7 +93,7 @@ def _hide(photograph: Image.Image, rng: Rng) -> None:
     piece = draw_object(names[rng.integers(len(names))], rng)
     factor = max(photograph.size) * rng.uniform(0.35, 0.7) / max(piece.size)
     piece = _resized(piece, factor, factor)
-    along, depth = rng.uniform(0, 1), rng.uniform(0.1, 0.24)
+    along, depth = rng.uniform(0, 1), rng.uniform(0.08, 0.2)
     width, height = photograph.size
     x, y = round(along * width - piece.width / 2), round(along * height - piece.height / 2)
     match rng.integers(4):

@@ -70,9 +70,7 @@ def crease(canvas: Canvas, rng: Rng, count: int, depth: float) -> None:
         rng.uniform(0.3, 1, count),
         strict=True,
     ):
-        distance = (
-            (X - 0.5) * np.float32(np.cos(angle)) + (Y - 0.5) * np.float32(np.sin(angle)) - np.float32(offset)
-        )
+        distance = (X - 0.5) * np.float32(np.cos(angle)) + (Y - 0.5) * np.float32(np.sin(angle)) - np.float32(offset)
         factor *= 1 + np.float32(depth * step) * np.where(
             distance > 0, np.exp(-distance * 9), -np.exp(distance * 9) * 0.8
         )

@@ -73,9 +73,7 @@ class BlockBuilder(EfficientNetBuilder):
                     return super()._make_block(ba, block_idx, block_count)
         except (AssertionError, ValueError) as why:
             reason = str(why) or "its group size does not divide the channels"
-            raise UserError(
-                f"block {text!r} does not fit after {in_chs} channels: {reason}.\n{GRAMMAR_HELP}"
-            ) from why
+            raise UserError(f"block {text!r} does not fit after {in_chs} channels: {reason}.\n{GRAMMAR_HELP}") from why
 
 
 class BlockNet(EfficientNet):
@@ -159,9 +157,7 @@ class BlockNet(EfficientNet):
             self.conv_head = nn.Identity()
             self.bn2 = nn.Identity()
         self.num_features = head_size or int(builder.in_chs or 0)
-        self.global_pool, self.classifier = create_classifier(
-            self.num_features, num_classes, pool_type=global_pool
-        )
+        self.global_pool, self.classifier = create_classifier(self.num_features, num_classes, pool_type=global_pool)
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
         efficientnet_init_weights(self)
 

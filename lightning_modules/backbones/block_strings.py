@@ -88,9 +88,7 @@ def decode_block(text: str, depth_multiplier: float = 1.0) -> list[dict[str, Any
     return [{**args, "text": text} for args in decode_arch_def([[text]], depth_multiplier)[0]]
 
 
-def decode_blocks(
-    blocks: Sequence[str | Sequence[str]], depth_multiplier: float = 1.0
-) -> list[list[dict[str, Any]]]:
+def decode_blocks(blocks: Sequence[str | Sequence[str]], depth_multiplier: float = 1.0) -> list[list[dict[str, Any]]]:
     """Arguments for timm's builder from stages, each one block string or a list of them.
 
     Raises UserError for a bad string, and for a stride of 2 that does not open its stage (timm's builder

@@ -43,9 +43,7 @@ def create_backbone(
     model = _build(name, num_classes, in_chans, dict(kwargs or {}))
     if pretrained == "lite0_imagenet":
         if name not in LITE0_BACKBONES:
-            raise UserError(
-                f"backbone.pretrained=lite0_imagenet is for {' and '.join(LITE0_BACKBONES)}, not {name}"
-            )
+            raise UserError(f"backbone.pretrained=lite0_imagenet is for {' and '.join(LITE0_BACKBONES)}, not {name}")
         report = copy_matching(model, lite0_imagenet(), "lite0_imagenet")
         logger.info("lite0_imagenet: %s", report)
     elif pretrained:
@@ -88,11 +86,7 @@ def _build(name: str, num_classes: int, in_chans: int, kwargs: dict[str, Any]) -
         if not kwargs:
             raise
         constructor = inspect.signature(type(timm.create_model(name)).__init__)
-        known = [
-            p
-            for p in constructor.parameters
-            if p not in ("self", "num_classes", "in_chans", "device", "dtype")
-        ]
+        known = [p for p in constructor.parameters if p not in ("self", "num_classes", "in_chans", "device", "dtype")]
         wrong = [key for key in kwargs if f"'{key}'" in str(why)] or list(kwargs)
         raise UserError(
             f"backbone.kwargs of {name} do not fit: {', '.join(wrong)} ({type(why).__name__}: {why}). "

@@ -48,16 +48,12 @@ class ShuffleUnit(nn.Module):
         if out_chs % 2:
             raise ValueError(f"a shuffle unit has an even number of channels, not {out_chs}")
         if stride == 1 and in_chs != out_chs:
-            raise ValueError(
-                f"a shuffle unit of stride 1 keeps its {in_chs} channels, it cannot make {out_chs}"
-            )
+            raise ValueError(f"a shuffle unit of stride 1 keeps its {in_chs} channels, it cannot make {out_chs}")
         self.stride = stride
         self.out_chs = out_chs
         half = out_chs // 2
         if stride > 1:
-            self.branch1 = nn.Sequential(
-                *_depthwise(in_chs, kernel_size, stride), *_pointwise(in_chs, half, act_layer)
-            )
+            self.branch1 = nn.Sequential(*_depthwise(in_chs, kernel_size, stride), *_pointwise(in_chs, half, act_layer))
         self.branch2 = nn.Sequential(
             *_pointwise(in_chs if stride > 1 else half, half, act_layer),
             *_depthwise(half, kernel_size, stride),
@@ -77,9 +73,7 @@ class ShuffleUnit(nn.Module):
 
 def _stage(in_chs: int, out_chs: int, repeats: int, act_layer: type[nn.Module]) -> nn.Sequential:
     first = ShuffleUnit(in_chs, out_chs, 2, act_layer=act_layer)
-    return nn.Sequential(
-        first, *(ShuffleUnit(out_chs, out_chs, act_layer=act_layer) for _ in range(repeats - 1))
-    )
+    return nn.Sequential(first, *(ShuffleUnit(out_chs, out_chs, act_layer=act_layer) for _ in range(repeats - 1)))
 
 
 class ShuffleNetV2(nn.Module):

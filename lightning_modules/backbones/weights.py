@@ -31,9 +31,7 @@ class WeightsReport:
         total = len(self.matched) + len(self.missing) + len(self.mismatched)
         parts = [f"{len(self.matched)} of the model's {total} tensors loaded"]
         if self.mismatched:
-            shapes = [
-                f"{name}: {file} in the file, {model} here" for name, (file, model) in self.mismatched.items()
-            ]
+            shapes = [f"{name}: {file} in the file, {model} here" for name, (file, model) in self.mismatched.items()]
             parts.append(f"{len(shapes)} of another shape ({_some(shapes)})")
         if self.missing:
             parts.append(f"{len(self.missing)} not in the file ({_some(self.missing)})")
@@ -79,9 +77,7 @@ def copy_matching(model: nn.Module, state: Mapping[str, Tensor], source: str) ->
         mismatched=mismatched,
     )
     if not matched:
-        raise UserError(
-            f"nothing in {source} matches this backbone ({report}). Were they made for another one?"
-        )
+        raise UserError(f"nothing in {source} matches this backbone ({report}). Were they made for another one?")
     model.load_state_dict({name: state[name] for name in matched}, strict=False)
     return report
 
@@ -105,9 +101,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
-        raise UserError(
-            f"backbone.weights={path} holds a {type(content).__name__}, not a state_dict of tensors"
-        )
+        raise UserError(f"backbone.weights={path} holds a {type(content).__name__}, not a state_dict of tensors")
     state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     prefix = "model."
     prefixed = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -36,9 +36,7 @@ def apply_plan(
             known = moments[name].second if moments and name in moments else None
             factors = factorise(finite_weight(name, layer), entry.kind, entry.ranks, known)
         else:
-            factors = [
-                torch.zeros(shape) for shape in factor_shapes(grouped_shape(layer), entry.kind, entry.ranks)
-            ]
+            factors = [torch.zeros(shape) for shape in factor_shapes(grouped_shape(layer), entry.kind, entry.ranks)]
         chain = build_chain(layer, entry.kind, factors)
         if name:
             model.set_submodule(name, chain)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.low_rank.factorise import features, full_ranks, input_basis, regress, split_weight
+from lightning_modules.low_rank.factorise import features, full_ranks, input_basis, output_energy, regress, split_weight
 from lightning_modules.low_rank.layers import Kind, Layer, grouped_shape, grouped_weight
 from lightning_modules.low_rank.macs import LayerCost, factorised_macs
 
@@ -34,16 +34,8 @@ def responses(w: Tensor, moments: Tensor | None) -> Tensor:
     if moments is None:
         return regress(w, first, None).permute(0, 2, 3, 1)
     cross, own = features(first, moments, w.shape[3])
-    explained = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(own), (w.flatten(2) @ cross).mT, upper=False
-    )
+    explained = torch.linalg.solve_triangular(torch.linalg.cholesky(own), (w.flatten(2) @ cross).mT, upper=False)
     return explained.unflatten(1, (-1, w.shape[3]))
-
-
-def output_energy(w: Tensor, moments: Tensor | None) -> Tensor:
-    """E‖Wx‖², summed over the groups."""
-    flat = w.flatten(2)
-    return (flat * (flat if moments is None else flat @ moments)).sum()
 
 
 def squared_errors(weight: Tensor, kind: Kind, moments: Tensor | None) -> dict[tuple[int, ...], float]:

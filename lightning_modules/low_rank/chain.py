@@ -51,9 +51,7 @@ def _spans(kind: Kind, index: int, axis: int) -> bool:
     return {"svd": index == 0, "tucker": index == 1, "spatial": index == axis}[kind]
 
 
-def _convolution(
-    layer: nn.Conv2d, factor: Tensor, has_bias: bool, spans_height: bool, spans_width: bool
-) -> nn.Conv2d:
+def _convolution(layer: nn.Conv2d, factor: Tensor, has_bias: bool, spans_height: bool, spans_width: bool) -> nn.Conv2d:
     spans = (spans_height, spans_width)
 
     def along(values: tuple[int, ...], otherwise: int) -> tuple[int, ...]:

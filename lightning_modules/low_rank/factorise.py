@@ -22,11 +22,12 @@ from torch import Tensor
 from lightning_modules.low_rank.layers import Kind
 
 
-class HooiResult(NamedTuple):
-    """Bases (g, m, r_in) and (g, O, r_out) with orthonormal columns, and ‖W − W'‖² / ‖W‖² after each sweep."""
+class Tucker(NamedTuple):
+    """Factors (g, r_in, m), (g, r_out, r_in, q), (g, O, r_out) and the squared relative error after each sweep."""
 
-    inputs: Tensor
-    outputs: Tensor
+    first: Tensor
+    core: Tensor
+    last: Tensor
     errors: list[float]
 
 
@@ -78,33 +79,6 @@ def leading(matrix: Tensor, rank: int) -> Tensor:
     return torch.linalg.eigh(matrix @ matrix.mT).eigenvectors.flip(-1)[..., :rank]
 
 
-def hooi(w: Tensor, r_in: int, r_out: int, max_sweeps: int = 50, tolerance: float = 1e-8) -> HooiResult:
-    """Tucker-2 by higher-order orthogonal iteration from the HOSVD (De Lathauwer et al. 2000): (g, O, m, q).
-
-    The first error is the HOSVD's. Each sweep solves one side exactly given the other, so the error never rises; it
-    ends when a sweep gains less than `tolerance` of ‖W‖².
-    """
-    total = w.square().sum()
-    inputs = leading(unfold_inputs(w), r_in)
-    outputs = leading(w.flatten(2), r_out)
-
-    def project_outputs() -> Tensor:
-        return torch.einsum("gomq,gor->grmq", w, outputs)
-
-    def error() -> float:
-        kept = torch.einsum("grmq,gmi->griq", project_outputs(), inputs).square().sum()
-        return float((1 - kept / total).clamp(min=0))
-
-    errors = [error()]
-    for _ in range(max_sweeps):
-        outputs = leading(torch.einsum("gomq,gmi->goiq", w, inputs).flatten(2), r_out)
-        inputs = leading(unfold_inputs(project_outputs()), r_in)
-        errors.append(error())
-        if errors[-2] - errors[-1] <= tolerance:
-            break
-    return HooiResult(inputs, outputs, errors)
-
-
 def features(first: Tensor, moments: Tensor, q: int) -> tuple[Tensor, Tensor]:
     """Moments of what the first factor (g, r, m) puts out: with the patch (g, m·q, r·q), with itself (g, r·q, r·q)."""
     cross = torch.einsum("gpnk,grn->gprk", moments.unflatten(2, (-1, q)), first)
@@ -135,9 +109,51 @@ def unwhiten(basis: Tensor, factor: Tensor | None) -> Tensor:
     return torch.linalg.solve_triangular(factor.mT, basis, upper=True).mT
 
 
-def factorise(
-    weight: Tensor, kind: Kind, ranks: tuple[int, ...], moments: Tensor | None = None
-) -> list[Tensor]:
+def output_spectrum(second: Tensor, first: Tensor, moments: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Energies (g, O) and directions (g, O, O) of a chain's outputs, strongest first (reduced-rank regression)."""
+    outputs = second.flatten(2)
+    if moments is not None:
+        outputs = outputs @ torch.linalg.cholesky(features(first, moments, second.shape[3])[1])
+    energies, directions = torch.linalg.eigh(outputs @ outputs.mT)
+    return energies.flip(-1), directions.flip(-1)
+
+
+def tucker(
+    w: Tensor,
+    r_in: int,
+    r_out: int,
+    moments: Tensor | None = None,
+    max_sweeps: int = 50,
+    tolerance: float = 1e-8,
+) -> Tucker:
+    """Tucker-2 of (g, O, m, q) by higher-order orthogonal iteration from the HOSVD (De Lathauwer et al. 2000).
+
+    Each sweep chooses the inputs for the outputs of the sweep before, then core and outputs exactly for these inputs.
+    It ends when a sweep gains less than `tolerance` of the energy. Without moments no sweep can lose; with them the
+    choice of inputs is approximate, and a sweep that would lose is not taken: the error never rises.
+    """
+    white, factor = whiten(w, moments)
+    total = output_energy(w, moments)
+    basis = leading(unfold_inputs(white), r_in)
+    best: Tucker | None = None
+    for _ in range(max_sweeps):
+        first = unwhiten(basis, factor)
+        second = regress(w, first, moments)
+        energies, directions = output_spectrum(second, first, moments)
+        last = directions[..., :r_out]
+        error = max(float(1 - energies[:, :r_out].sum() / total), 0.0)
+        gain = best.errors[-1] - error if best else 1.0
+        if gain > 0:
+            errors = [*best.errors, error] if best else [error]
+            best = Tucker(first, torch.einsum("goiq,gor->griq", second, last), last, errors)
+        if gain <= tolerance:
+            break
+        basis = leading(unfold_inputs(torch.einsum("gomq,gor->grmq", white, last)), r_in)
+    assert best is not None
+    return best
+
+
+def factorise(weight: Tensor, kind: Kind, ranks: tuple[int, ...], moments: Tensor | None = None) -> list[Tensor]:
     """Factors of a grouped weight as convolution weights, in the order of the chain.
 
     Args:
@@ -150,25 +166,12 @@ def factorise(
     """
     w = split_weight(weight, kind)
     if kind == "tucker":
-        r_in, r_out = ranks
-        white, factor = whiten(w, moments)
-        first = unwhiten(hooi(white, r_in, r_out).inputs, factor)
-        second = regress(w, first, moments)
-        last = output_basis(second, first, moments)[..., :r_out]
-        factors = [first, torch.einsum("goiq,gor->griq", second, last), last]
+        *factors, _ = tucker(w, *ranks, moments)
     else:
         first = input_basis(w, moments)[:, : ranks[0]]
         factors = [first, regress(w, first, moments)]
     shapes = factor_shapes(weight.shape, kind, ranks)
     return balance([factor.reshape(shape) for factor, shape in zip(factors, shapes, strict=True)])
-
-
-def output_basis(second: Tensor, first: Tensor, moments: Tensor | None) -> Tensor:
-    """Directions (g, O, O) of the outputs of a chain, strongest first (reduced-rank regression, Izenman 1975)."""
-    outputs = second.flatten(2)
-    if moments is not None:
-        outputs = outputs @ torch.linalg.cholesky(features(first, moments, second.shape[3])[1])
-    return leading(outputs, outputs.shape[1])
 
 
 def balance(weights: list[Tensor]) -> list[Tensor]:
@@ -194,11 +197,12 @@ def compose(weights: list[Tensor], groups: int) -> Tensor:
     return torch.einsum("grchw,gorv->gochwv", parts[0], parts[1][:, :, :, 0]).flatten(-2)
 
 
+def output_energy(w: Tensor, moments: Tensor | None) -> Tensor:
+    """tr(W S Wᵀ) summed over the groups: E‖Wx‖², or ‖W‖² without moments; w is (g, O, P) or its trailing parts."""
+    flat = w.flatten(2)
+    return (flat * (flat if moments is None else flat @ moments)).sum().clamp(min=0)
+
+
 def relative_error(weight: Tensor, approximation: Tensor, moments: Tensor | None = None) -> float:
-    """√(tr(Δ S Δᵀ) / tr(W S Wᵀ)) with Δ the difference of two (g, O, c, kh, kw); S is the identity without moments."""
-
-    def energy(w: Tensor) -> Tensor:
-        flat = w.flatten(2)
-        return (flat * (flat if moments is None else flat @ moments)).sum().clamp(min=0)
-
-    return float((energy(weight - approximation) / energy(weight)).sqrt())
+    """√(E‖(W − W')x‖² / E‖Wx‖²) of two weights (g, O, c, kh, kw)."""
+    return float((output_energy(weight - approximation, moments) / output_energy(weight, moments)).sqrt())

@@ -48,9 +48,7 @@ def allowed_kinds(kinds: Mapping[str, Iterable[str] | str] | None) -> dict[Layer
         chosen = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for kind in chosen:
             if kind not in KINDS[name]:
-                raise UserError(
-                    f"low rank: {name} layers have no kind {kind!r}; choose from {', '.join(KINDS[name])}"
-                )
+                raise UserError(f"low rank: {name} layers have no kind {kind!r}; choose from {', '.join(KINDS[name])}")
         result[name] = chosen  # type: ignore[assignment]
     return result
 
@@ -107,9 +105,7 @@ def find_layers(
     """
     named = [(n, m) for n, m in model.named_modules(remove_duplicate=False) if isinstance(m, Layer)]
     uses = Counter(id(m) for _, m in named)
-    owners = Counter(
-        id(p) for m in {id(m): m for m in model.modules()}.values() for p in m._parameters.values()
-    )
+    owners = Counter(id(p) for m in {id(m): m for m in model.modules()}.values() for p in m._parameters.values())
     patterns = list(exclude)
     if unmatched := [p for p in patterns if not any(fnmatchcase(name, p) for name, _ in named)]:
         raise UserError(

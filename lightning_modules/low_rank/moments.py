@@ -19,7 +19,7 @@ class Moments:
 
 
 def collect_moments(
-    model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, Tensor]], damping: float = 1e-4
+    model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, Tensor]], damping: float = 1e-2
 ) -> dict[str, Moments]:
     """Mean of x xᵀ over all patches x that each convolution and linear layer sees, by layer name.
 
@@ -62,9 +62,7 @@ def _damped(name: str, second: Tensor, damping: float) -> Tensor:
         raise UserError(f"low rank: the input of {name!r} holds NaN or infinity on the calibration images")
     mean_square = second.diagonal(dim1=1, dim2=2).mean(1)
     # a group that only ever saw zeros still needs an invertible matrix; any multiple of the identity means "no wish"
-    mean_square = torch.where(
-        mean_square > 0, mean_square, second.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-12)
-    )
+    mean_square = torch.where(mean_square > 0, mean_square, second.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-12))
     return second + damping * mean_square[:, None, None] * torch.eye(
         second.shape[1], dtype=second.dtype, device=second.device
     )

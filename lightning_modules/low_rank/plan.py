@@ -67,9 +67,7 @@ class RankPlan:
         """Write YAML, whole or not at all."""
         path = Path(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(
-            yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        temporary.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
         os.replace(temporary, path)
 
     @classmethod
@@ -92,15 +90,11 @@ def _layer_from_dict(name: str, entry: Any) -> LayerPlan:
     _check_keys(f"rank plan: layer {name!r}", entry, LayerPlan)
     kind, ranks = entry["kind"], entry["ranks"]
     if kind not in get_args(Kind):
-        raise UserError(
-            f"rank plan: layer {name!r} has kind {kind!r}; choose from {', '.join(get_args(Kind))}"
-        )
+        raise UserError(f"rank plan: layer {name!r} has kind {kind!r}; choose from {', '.join(get_args(Kind))}")
     wanted = 2 if kind == "tucker" else 1
     whole = isinstance(ranks, list | tuple) and all(type(rank) is int and rank >= 1 for rank in ranks)
     if not whole or len(ranks) != wanted:
-        raise UserError(
-            f"rank plan: layer {name!r} ({kind}) needs {wanted} whole rank(s) of at least 1, got {ranks!r}"
-        )
+        raise UserError(f"rank plan: layer {name!r} ({kind}) needs {wanted} whole rank(s) of at least 1, got {ranks!r}")
     return LayerPlan(**{**entry, "ranks": tuple(ranks)})
 
 
@@ -120,6 +114,4 @@ def check_layer(name: str, layer: Layer, entry: LayerPlan) -> None:
         )
     limits = full_ranks(grouped_shape(layer), entry.kind)
     if any(rank > limit for rank, limit in zip(entry.ranks, limits, strict=True)):
-        raise UserError(
-            f"rank plan: layer {name!r} has ranks {list(entry.ranks)}, at most {list(limits)} are possible"
-        )
+        raise UserError(f"rank plan: layer {name!r} has ranks {list(entry.ranks)}, at most {list(limits)} are possible")

@@ -52,8 +52,7 @@ def round_ranks(ranks: Ranks, weight: Tensor, kind: Kind, multiple: int, min_ran
     floor = -(-max(min_rank, 1) // multiple) * multiple
     limits = full_ranks(weight.shape, kind)
     rounded = [
-        min(max(round(rank / multiple) * multiple, floor), limit)
-        for rank, limit in zip(ranks, limits, strict=True)
+        min(max(round(rank / multiple) * multiple, floor), limit) for rank, limit in zip(ranks, limits, strict=True)
     ]
     if kind == "tucker":  # more outputs than the core's inputs can fill, or the reverse, would be wasted
         places = weight.shape[3] * weight.shape[4]

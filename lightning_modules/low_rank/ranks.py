@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from errors import UserError
-from lightning_modules.low_rank.candidates import Candidate, list_candidates, output_energy
-from lightning_modules.low_rank.factorise import compose, factorise, relative_error, split_weight
+from lightning_modules.low_rank.candidates import Candidate, list_candidates
+from lightning_modules.low_rank.factorise import compose, factorise, output_energy, relative_error
 from lightning_modules.low_rank.knapsack import choose_options
 from lightning_modules.low_rank.layers import (
     Kind,
@@ -73,7 +73,7 @@ def select_ranks(
     for name, layer in list(layers.items()):
         if not allowed[layer_type(layer)]:
             skipped[name] = f"no kind is allowed for {layer_type(layer)} layers"
-        elif not output_energy(split_weight(grouped_weight(layer), "svd"), known[name]) > 0:
+        elif not output_energy(grouped_weight(layer), known[name]) > 0:
             skipped[name] = "its output is zero on the calibration images"
         if name in skipped:
             del layers[name]
@@ -84,9 +84,7 @@ def select_ranks(
             choices = _given_choices(plan, layers, skipped)
         case "budget" | "sensitivity":
             options = {
-                name: list_candidates(
-                    layer, costs[name], allowed[layer_type(layer)], known[name], multiple, min_rank
-                )
+                name: list_candidates(layer, costs[name], allowed[layer_type(layer)], known[name], multiple, min_rank)
                 for name, layer in layers.items()
             }
             weights = dict.fromkeys(layers, 1.0)
@@ -123,16 +121,12 @@ def _check_settings(
     if not 0 < energy <= 1:
         raise UserError(f"low rank: energy={energy} must lie above 0 and be at most 1")
     if not budget > 0:
-        raise UserError(
-            f"low rank: budget={budget} must be MACs (above 1) or a share of the dense model's (up to 1)"
-        )
+        raise UserError(f"low rank: budget={budget} must be MACs (above 1) or a share of the dense model's (up to 1)")
     if multiple < 1 or min_rank < 1:
         raise UserError(f"low rank: multiple={multiple} and min_rank={min_rank} must be at least 1")
 
 
-def _given_choices(
-    plan: RankPlan | str | Path | None, layers: Mapping[str, Layer], skipped: dict[str, str]
-) -> Choices:
+def _given_choices(plan: RankPlan | str | Path | None, layers: Mapping[str, Layer], skipped: dict[str, str]) -> Choices:
     if plan is None:
         raise UserError("low rank: policy=plan needs plan=, a RankPlan or the path of its YAML file")
     if not isinstance(plan, RankPlan):

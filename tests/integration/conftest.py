@@ -11,16 +11,17 @@ import pytest
 
 from tests.harness import MUTE, PROJECT, QUICK, compose_config
 
+
 @pytest.fixture
 def quick_run(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Call `run.run` on the tiny data set in `tmp_path`; returns the run's record."""
+    """Call `run.run` in `tmp_path`, on the tiny data set unless `bare`; returns the run's record."""
     import run
 
     monkeypatch.chdir(tmp_path)
 
-    def call(*overrides: str, folder: str = "out", data: bool = True, settings: bool = True) -> dict[str, Any]:
-        given = [*(["datamodule=trash", f"datamodule.root={tiny_root}"] if data else [])]
-        given += [*(QUICK if settings else MUTE), *overrides]
+    def call(*overrides: str, folder: str = "out", bare: bool = False, mute: bool = True) -> dict[str, Any]:
+        given = [] if bare else ["datamodule=trash", f"datamodule.root={tiny_root}", *QUICK]
+        given += [*(MUTE if mute else ()), *overrides]
         cfg = compose_config(*given, f"output_dir={tmp_path / folder}")
         (tmp_path / folder).mkdir(exist_ok=True)
         record, objective = run.run(cfg, [*given])
@@ -29,15 +30,22 @@ def quick_run(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return call
 
 
+@pytest.fixture(autouse=True)
+def wandb_offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep W&B from the network and from the files of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("wandb")))
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run `python run.py ARGUMENTS` in `tmp_path` to its end."""
 
     def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
         command = [sys.executable, str(PROJECT / "run.py"), *arguments]
-        environment = {**os.environ, "WANDB_MODE": "offline"}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
 
     return call

@@ -1,6 +1,7 @@
 """The main job, end to end, on a tiny data set."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from sklearn.metrics import f1_score
 
 from callbacks.macs import count_macs
@@ -59,11 +61,12 @@ def test_fit_test_and_predict_agree_with_the_checkpoint(quick_run: Run, tiny_roo
 def test_submit_needs_nothing_but_the_checkpoint(quick_run: Run, tmp_path: Path) -> None:
     trained = quick_run()
     # No word of backbone, size or data: they come from the checkpoint.
-    again = quick_run("fit=false", "test=false", f"checkpoint={trained['checkpoint']}", folder="again", data=False,
-                      settings=False)  # fmt: skip
+    checkpoint = f"checkpoint={trained['checkpoint']}"
+    again = quick_run("fit=false", "test=false", checkpoint, folder="again", bare=True)
     assert submission_of(tmp_path / "again") == submission_of(tmp_path / "out")
     info = json.loads((tmp_path / "again" / "submission_info.json").read_text())
-    assert info["checkpoint_sha256"] and info["backbone"] == "lcnet_035"
+    assert info["backbone"] == "lcnet_035"
+    assert info["checkpoint_sha256"] == hashlib.sha256(Path(trained["checkpoint"]).read_bytes()).hexdigest()
     assert "val/f1" not in again
 
 
@@ -74,15 +77,14 @@ def test_fit_goes_on_from_a_checkpoint(quick_run: Run) -> None:
     before = TrashClassifier.load_from_checkpoint(trained["checkpoint"]).state_dict()
     after = TrashClassifier.load_from_checkpoint(still["checkpoint"]).state_dict()
     weights = [name for name, value in before.items() if value.ndim == 4]
-    assert weights and all(torch.equal(before[name], after[name]) for name in weights)
+    assert len(weights) > 20
+    assert all(torch.equal(before[name], after[name]) for name in weights)
 
 
-def test_unreadable_test_files_keep_their_row(
-    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_unreadable_test_files_keep_their_row(quick_run: Run, render_root: Callable[..., Path], tmp_path: Path) -> None:
     root = render_root(tmp_path / "root", {"train/A": 6, "train/B": 4, "val/A": 2, "val/B": 2, "test/NoLabel": 3})
     (root / "test" / "NoLabel" / "broken file.jpg").write_bytes(b"no image")
-    quick_run("datamodule=trash", f"datamodule.root={root}", data=False)
+    quick_run(f"datamodule.root={root}")
     submission = submission_of(tmp_path / "out")["submission"]
     assert len(submission) == 4
     assert submission["broken file.jpg"] == "A"  # the most frequent class
@@ -101,7 +103,10 @@ def test_original_landscape_input(quick_run: Run) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["optimizer.lr=1e30", "scheduler.warmup_epochs=0"], ["training loss", "step", "learning rate 1e+30"]),
+        (
+            ["optimizer.lr=1e30", "scheduler.warmup_epochs=0"],
+            ["training loss", "nan at step", "learning rate 8.54e+29"],
+        ),
         (["max_macs=1e5"], ["lcnet_035", "100,000"]),
         (["fit=false"], ["checkpoint=PATH"]),
         (["checkpoint=nowhere.ckpt"], ["nowhere.ckpt"]),
@@ -113,7 +118,7 @@ def test_original_landscape_input(quick_run: Run) -> None:
     ],
 )
 def test_mistakes_are_told_in_words(quick_run: Run, overrides: list[str], words: list[str]) -> None:
-    with pytest.raises(Exception) as caught:  # Hydra wraps what its targets raise
+    with pytest.raises((UserError, InstantiationException)) as caught:  # Hydra wraps what its targets raise
         quick_run(*overrides, "trainer.max_epochs=2")
     error = caught.value if isinstance(caught.value, UserError) else caught.value.__cause__
     assert isinstance(error, UserError)

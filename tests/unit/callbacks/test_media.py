@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,10 +66,12 @@ class Data(LightningDataModule):
 
 
 class Recorder(WandbLogger):
-    """Keeps what would go to W&B."""
+    """Keeps what would go to W&B, and starts no run."""
+
+    experiment = None
 
     def __init__(self) -> None:
-        super().__init__(offline=True)
+        super().__init__()
         self.images: dict[str, list[str]] = {}
         self.tables: dict[str, tuple[list[str], list[list[Any]]]] = {}
 
@@ -86,7 +87,7 @@ class Recorder(WandbLogger):
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What was handed to be drawn, by the name of the picture."""
     record: dict[str, Any] = {}
 
@@ -100,7 +101,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
     monkeypatch.setattr(callbacks.media, "confusion_matrix_figure", confusion)
     monkeypatch.setattr(callbacks.media, "image_grid", grid)
-    yield record
+    return record
 
 
 def trainer(folder: Path, logger: Any = False, **settings: Any) -> Trainer:

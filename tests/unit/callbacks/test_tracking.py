@@ -1,4 +1,5 @@
 import csv
+import gc
 import logging
 import os
 import signal
@@ -49,6 +50,11 @@ def wandb_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def job(folder: Path, **settings: object) -> TolerantWandbLogger:
     return create_wandb_logger(project="trashlite", save_dir=str(folder), **settings)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Level and text of what our own module logged."""
+    return [(r.levelname, r.message) for r in caplog.records if r.name == "callbacks.tracking"]
 
 
 def test_each_job_is_a_run_of_its_own_in_one_group(tmp_path: Path) -> None:
@@ -121,9 +127,13 @@ def fit(folder: Path, logger: TolerantWandbLogger) -> None:
     trainer.fit(Tiny(), torch.utils.data.DataLoader(torch.ones(2, 1)))
 
 
-def test_the_best_checkpoint_and_only_that_is_an_artifact(tmp_path: Path) -> None:
-    fit(tmp_path, job(tmp_path))
+def test_the_best_checkpoint_and_only_that_is_an_artifact(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = job(tmp_path)
+    fit(tmp_path, logger)
+    gc.collect()  # the trainer and its callbacks are gone when the next one, for testing, ends
+    logger.finalize("success")
     finish_wandb()
+    assert [text for level, text in said(caplog) if level == "WARNING"] == []
     run = read_offline_run(find_offline_runs(tmp_path)[0])
     assert [(a["type"], a["files"]) for a in run.artifacts] == [("model", ["model.ckpt"])]
     assert set(run.artifacts[0]["aliases"]) == {"latest", "best"}
@@ -139,9 +149,7 @@ def test_without_a_key_the_run_is_offline_and_one_line_says_so(
     logger.log_metrics({"a": 1})
     finish_wandb()
     [folder] = find_offline_runs(tmp_path)
-    assert [record.message for record in caplog.records] == [
-        f"W&B: offline (no API key); upload with: wandb sync {folder}"
-    ]
+    assert said(caplog) == [("INFO", f"W&B: offline (no API key); upload with: wandb sync {folder}")]
     assert wandb_location([logger]) == str(folder)
     assert "wandb" not in "".join(capfd.readouterr())
 
@@ -160,8 +168,8 @@ def test_a_server_that_does_not_answer_means_offline(
         finish_wandb()
     [run] = [read_offline_run(folder) for folder in find_offline_runs(tmp_path)]
     assert run.values("a") == [1]
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "W&B: offline (could not start online)" in caplog.records[1].message
+    assert [level for level, _ in said(caplog)] == ["WARNING", "INFO"]
+    assert "W&B: offline (could not start online)" in said(caplog)[1][1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the service with pgrep")
@@ -179,7 +187,7 @@ def test_the_death_of_the_service_stops_neither_this_job_nor_the_next(
     first.log_hyperparams({"c": 1})
     first.finalize("success")
     finish_wandb(1)
-    assert len([record for record in caplog.records if "The run goes on" in record.message]) == 1
+    assert len([text for _, text in said(caplog) if "The run goes on" in text]) == 1
 
     job(tmp_path / "1").log_metrics({"a": 7})
     finish_wandb(0)
@@ -203,7 +211,7 @@ def test_a_start_that_fails_altogether_leaves_a_logger_that_does_nothing(
     logger.experiment.summary.update({"b": 1})
     fit(tmp_path, logger)
     assert find_offline_runs(tmp_path) == []
-    assert caplog.records[-1].message.startswith("W&B is off for this run")
+    assert said(caplog)[-1][1].startswith("W&B is off for this run")
     assert wandb_location([logger]) is None
 
 

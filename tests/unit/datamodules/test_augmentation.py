@@ -29,9 +29,7 @@ def make_batch(n: int = 8, height: int = 64, width: int = 64) -> tuple[Tensor, T
     return pixels.permute(0, 3, 1, 2).float() / 255, torch.arange(n) % CLASSES
 
 
-def run(
-    augmentation: BatchAugmentation, images: Tensor, target: Tensor, seed: int = 0
-) -> tuple[Tensor, Tensor]:
+def run(augmentation: BatchAugmentation, images: Tensor, target: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
     torch.manual_seed(seed)
     return augmentation(images, target, num_classes=CLASSES)
 

@@ -18,9 +18,9 @@ BYTE = 1 / 255
 def raw() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     # A narrow range of values, different in each image, gives autocontrast and equalize something to do.
-    return torch.stack(
-        [torch.randint(30 * i, 250 - 20 * i, (3, 12, 10), generator=generator) for i in range(1, 4)]
-    ).to(torch.uint8)
+    return torch.stack([torch.randint(30 * i, 250 - 20 * i, (3, 12, 10), generator=generator) for i in range(1, 4)]).to(
+        torch.uint8
+    )
 
 
 def apply(policy: RandAugment, images: Tensor) -> Tensor:

@@ -143,9 +143,7 @@ print(len(read))
 
 def start(root: Path, cache_dir: Path, slow: float, started: Path, **options: object) -> subprocess.Popen:
     command = [sys.executable, "-c", SCRIPT, str(root), str(cache_dir), str(slow), str(started)]
-    return subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def wait_for(path: Path) -> None:

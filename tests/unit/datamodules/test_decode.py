@@ -183,9 +183,7 @@ def test_missing_file(tmp_path: Path) -> None:
         decode(tmp_path / "x.jpg", (8, 8))
 
 
-@pytest.mark.parametrize(
-    "limit", [150, 60]
-)  # PIL warns of 200 pixels at the first limit, refuses at the second
+@pytest.mark.parametrize("limit", [150, 60])  # PIL warns of 200 pixels at the first limit, refuses at the second
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_decompression_bomb(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.png", Image.new("RGB", (20, 10)))
@@ -194,9 +192,7 @@ def test_decompression_bomb(tmp_path: Path, limit: int, monkeypatch: pytest.Monk
         decode(path, (8, 8))
 
 
-def test_faults_of_the_machine_do_not_blame_the_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_of_the_machine_do_not_blame_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 

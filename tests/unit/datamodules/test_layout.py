@@ -57,9 +57,7 @@ def test_korean_names_in_nfc_and_nfd_are_one_class_and_keep_their_paths(tmp_path
 
 def test_hidden_files_and_folders_are_left_out_silently(tmp_path: Path) -> None:
     touch(tmp_path, "train/a/1.jpg", "train/a/.2.jpg", "train/a/._1.jpg", "train/a/.ipynb_checkpoints/1.jpg")
-    touch(
-        tmp_path, "train/.ipynb_checkpoints/1.jpg", "train/.DS_Store", "test/NoLabel/.ipynb_checkpoints/1.jpg"
-    )
+    touch(tmp_path, "train/.ipynb_checkpoints/1.jpg", "train/.DS_Store", "test/NoLabel/.ipynb_checkpoints/1.jpg")
     layout = scan(tmp_path)
     assert below(tmp_path, layout.train) == ["train/a/1.jpg"]
     assert layout.class_names == ["a"]

@@ -113,9 +113,7 @@ def test_only_a_last_batch_of_one_is_dropped(
 
 
 def test_a_single_training_image_is_kept(tmp_path: Path, render_root: Callable, build: Callable) -> None:
-    loader = build(
-        render_root(tmp_path / "root", {"train/a": 1, "val/a": 1}), batch_size=4
-    ).train_dataloader()
+    loader = build(render_root(tmp_path / "root", {"train/a": 1, "val/a": 1}), batch_size=4).train_dataloader()
     assert [len(batch["image"]) for batch in loader] == [1]
 
 
@@ -295,9 +293,7 @@ def test_skip_sets_bad_images_aside_with_one_warning_and_a_list(
 
 
 def test_raise_names_the_first_bad_images(broken_root: Path, build: Callable) -> None:
-    with pytest.raises(
-        UserError, match=r"2 images cannot be read[\s\S]*train/a/001\.jpg[\s\S]*on_bad_image=skip"
-    ):
+    with pytest.raises(UserError, match=r"2 images cannot be read[\s\S]*train/a/001\.jpg[\s\S]*on_bad_image=skip"):
         build(broken_root, on_bad_image="raise")
 
 
@@ -373,9 +369,7 @@ def test_classes_without_images_and_classes_of_val_alone(
     assert len([warning for warning in caught if "class" in str(warning.message)]) == 2
 
 
-def test_korean_and_spaced_names_through_the_whole_way(
-    tmp_path: Path, render_root: Callable, build: Callable
-) -> None:
+def test_korean_and_spaced_names_through_the_whole_way(tmp_path: Path, render_root: Callable, build: Callable) -> None:
     nfc, nfd = (unicodedata.normalize(form, "유리병") for form in ("NFC", "NFD"))
     root = render_root(tmp_path / "루트", {"train/Plastic bag": 2, "val/Plastic bag": 1})
     for folder in (f"train/{nfc}", f"train/{nfd}", f"val/{nfd}", "test/NoLabel"):

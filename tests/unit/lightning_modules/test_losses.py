@@ -90,9 +90,7 @@ def test_a_batch_of_weightless_classes_costs_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("class_weights", [None, WEIGHTS])
-def test_focal_without_gamma_is_cross_entropy(
-    batch: tuple[Tensor, Tensor], class_weights: list[float] | None
-) -> None:
+def test_focal_without_gamma_is_cross_entropy(batch: tuple[Tensor, Tensor], class_weights: list[float] | None) -> None:
     focal = create_loss({"name": "focal", "gamma": 0, "class_weights": class_weights}, COUNTS)
     plain = create_loss({"name": "cross_entropy", "class_weights": class_weights}, COUNTS)
     torch.testing.assert_close(focal(*batch), plain(*batch))

@@ -135,10 +135,7 @@ def test_clones_of_metrics_do_not_share_state() -> None:
 def test_bootstrap_agrees_with_drawing_images() -> None:
     predictions, targets = noisy_labels(300, 0.6)
     rng = np.random.default_rng(1)
-    drawn = [
-        sklearn_macro_f1(targets[images], predictions[images], 9)
-        for images in rng.integers(0, 300, (400, 300))
-    ]
+    drawn = [sklearn_macro_f1(targets[images], predictions[images], 9) for images in rng.integers(0, 300, (400, 300))]
     result = bootstrap_f1(counts(predictions, targets, 9), resamples=4000, floor=float(np.median(drawn)))
     assert result.f1 == pytest.approx(sklearn_macro_f1(targets, predictions, 9))
     np.testing.assert_allclose([result.low, result.high], np.quantile(drawn, [0.025, 0.975]), atol=0.012)

@@ -152,9 +152,7 @@ def test_lite0_cut_is_the_beginning_of_lite0() -> None:
         cut = timm.create_model("lite0_cut", stages=stages).state_dict()
         trunk = {name: t for name, t in cut.items() if not name.startswith("classifier")}
         assert all(whole[name].shape == tensor.shape for name, tensor in trunk.items())
-        assert {name.split(".")[1] for name in trunk if name.startswith("blocks")} == set(
-            map(str, range(stages))
-        )
+        assert {name.split(".")[1] for name in trunk if name.startswith("blocks")} == set(map(str, range(stages)))
     with pytest.raises(UserError, match="stages 1 to 7"):
         timm.create_model("lite0_cut", stages=8)
 

@@ -139,9 +139,7 @@ def test_lite0_package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_lite0_package_has_timms_order() -> None:
     """Layer by layer, the package's names and timm's mean the same tensor."""
-    folder = Path(
-        next(iter(importlib.util.find_spec(LITE0_PACKAGE.replace("-", "_")).submodule_search_locations))
-    )
+    folder = Path(next(iter(importlib.util.find_spec(LITE0_PACKAGE.replace("-", "_")).submodule_search_locations)))
     theirs = torch.load(folder / weights.LITE0_FILE, weights_only=True)
     ours = timm.create_model("tf_efficientnet_lite0").state_dict()
     kinds = {

@@ -1,0 +1,161 @@
+"""What only shows from the shell: exit codes, messages, folders, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.harness import MUTE, PROJECT, QUICK
+
+Shell = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def settings(tiny_root: Path) -> list[str]:
+    return ["datamodule=trash", f"datamodule.root={tiny_root}", *QUICK, *MUTE]
+
+
+def test_help_and_config_do_not_import_torch() -> None:
+    for question in ("--help", "--cfg=job"):
+        command = [sys.executable, "-X", "importtime", str(PROJECT / "run.py"), question]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert "backbone:" in answer.stdout
+        assert "hydra.main" in answer.stderr
+        assert "| torch" not in answer.stderr.replace(" ", "").replace("|", "| ")
+
+
+def test_a_mistake_is_one_message_and_exit_code_1(shell: Shell, settings: list[str]) -> None:
+    result = shell(*settings, "datamodule.root=/nowhere")
+    assert result.returncode == 1
+    assert "/nowhere" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_an_unknown_key_is_named(shell: Shell) -> None:
+    result = shell("trainer.max_epoch=3")
+    assert result.returncode == 1
+    assert "trainer.max_epoch" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unwritable_folder_is_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = shell("hydra.run.dir=file/run")
+    assert result.returncode == 1
+    assert "Cannot write to file/run" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_failed_job_of_a_multirun_neither_stops_the_others_nor_counts_as_success(
+    shell: Shell, settings: list[str], tmp_path: Path
+) -> None:
+    jobs = ("optimizer.lr=1e-3,1e-2", "optimizer.name=adamx,adamw", "test=false", "predict=false")
+    result = shell("-m", *settings, *jobs, "hydra.sweep.dir=sweep")
+    assert result.returncode == 1
+    states = [json.loads((tmp_path / "sweep" / str(job) / "run.json").read_text())["state"] for job in range(4)]
+    assert states == ["failed", "completed", "failed", "completed"]
+    table = " ".join(result.stderr.split())
+    assert table.count("completed") == 2
+    assert table.count("failed") >= 2
+    assert "adamx" in table
+    assert "Traceback" not in result.stderr
+
+
+class Training:
+    """A run of some epochs in a process of its own, with random augmentation and dropout."""
+
+    def __init__(self, settings: list[str], folder: Path, *overrides: str) -> None:
+        self.folder = folder
+        self.last = folder / "checkpoints" / "last.ckpt"
+        self.command = [
+            sys.executable, str(PROJECT / "run.py"), *settings, f"hydra.run.dir={folder}", "trainer.max_epochs=4",
+            "augmentation=randaugment", "backbone.kwargs.drop_rate=0.2", "test=false", "predict=false", *overrides,
+        ]  # fmt: skip
+
+    def run(self, *overrides: str) -> None:
+        subprocess.run([*self.command, *overrides], cwd=self.folder.parent, check=True, timeout=120)
+
+    def start(self, *overrides: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*self.command, *overrides],
+            cwd=self.folder.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def epochs_done(self) -> int:
+        try:
+            return torch.load(self.last, weights_only=True)["epoch"] + 1
+        except FileNotFoundError:
+            return 0
+
+    def kill_during_epoch(self, epoch: int, how: signal.Signals) -> str:
+        process = self.start()
+        while self.epochs_done() < epoch:
+            assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+            time.sleep(0.05)
+        process.send_signal(how)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode != 0
+        return output
+
+    def resume(self) -> None:
+        command = [sys.executable, str(PROJECT / "run.py"), f"resume={self.last}"]
+        subprocess.run(command, cwd=self.folder.parent, check=True, timeout=120)
+
+    def weights(self, name: str) -> dict[str, torch.Tensor]:
+        return torch.load(self.folder / "checkpoints" / name, weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one: Training, other: Training) -> None:
+    for name in ("last.ckpt", "best.ckpt"):
+        expected, found = one.weights(name), other.weights(name)
+        assert expected.keys() == found.keys()
+        assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+
+
+def test_resume_after_kill_gives_the_uninterrupted_weights(settings: list[str], tmp_path: Path) -> None:
+    whole, killed = Training(settings, tmp_path / "whole"), Training(settings, tmp_path / "killed")
+    whole.run()
+    killed.kill_during_epoch(2, signal.SIGKILL)
+    assert 2 <= killed.epochs_done() < 4
+    killed.resume()  # backbone, size, data, epochs: all from the checkpoint
+    assert killed.epochs_done() == 4
+    assert_same_weights(whole, killed)
+    overrides = (killed.folder / ".hydra" / "overrides.yaml").read_text()
+    assert "drop_rate" in overrides  # the record of how the run began is still there
+
+
+def test_ctrl_c_keeps_the_last_checkpoint_and_tells_how_to_go_on(settings: list[str], tmp_path: Path) -> None:
+    training = Training([*settings, "trainer.max_epochs=200"], tmp_path / "stopped", "trainer.max_epochs=200")
+    output = training.kill_during_epoch(1, signal.SIGINT)
+    assert f"resume={training.last}" in output
+    assert "Traceback" not in output
+    assert training.epochs_done() >= 1
+
+
+@pytest.mark.slow
+def test_kill_at_any_moment_then_resume(settings: list[str], tmp_path: Path) -> None:
+    """Kills every 0.7 s of a run's life, from imports over cache building to checkpoints, then lets it finish."""
+    whole, killed = Training(settings, tmp_path / "whole"), Training(settings, tmp_path / "killed")
+    whole.run(f"datamodule.cache_dir={tmp_path / 'cache_whole'}")
+    delay = 1.0
+    while killed.epochs_done() < 4:
+        resume = [f"resume={killed.last}"] if killed.last.exists() else []
+        process = killed.start(*resume)
+        try:
+            process.communicate(timeout=delay)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+        delay += 0.7
+    killed.run(f"resume={killed.last}")
+    assert_same_weights(whole, killed)
