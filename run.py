@@ -53,8 +53,6 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     from callbacks.run_summary import write_record
     from callbacks.tracking import finish_wandb
 
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
     folder, overrides = Path(cfg.output_dir), list(HydraConfig.get().overrides.task)
     exit_code = 1
     try:
@@ -83,6 +81,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from callbacks.tracking import log_summary, wandb_location
     from lightning_modules.checkpoint import adopt_checkpoint, read_checkpoint, resumed_config
 
+    for message in NOISE:  # after the import of Lightning, which sets filters of its own
+        warnings.filterwarnings("ignore", message=message)
     started = time.monotonic()
     if cfg.resume:
         cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)

@@ -21,7 +21,7 @@ class MacsLogger(Callback):
     Args:
         fold_batchnorm: the network will predict with BatchNorm folded: count it so, in fit too.
         max_macs: fit only networks of at most so many MACs, as thop counts them; None: any.
-        print_table: show the layers on the console.
+        print_table: show the layers on the console before training.
 
     Raises:
         UserError: the network exceeds `max_macs`, or does not take images of the set size.
@@ -39,7 +39,7 @@ class MacsLogger(Callback):
         report = count_macs(model, input_size)
         pl_module.macs = report.macs
         is_news, self.report = report != self.report, report
-        if is_news and self.print_table and trainer.is_global_zero:
+        if stage == "fit" and self.print_table and trainer.is_global_zero:
             Console().print(macs_table(report))
         if stage == "fit" and self.max_macs is not None and report.macs > self.max_macs:
             raise UserError(

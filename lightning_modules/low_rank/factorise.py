@@ -166,7 +166,8 @@ def factorise(weight: Tensor, kind: Kind, ranks: tuple[int, ...], moments: Tenso
     """
     w = split_weight(weight, kind)
     if kind == "tucker":
-        *factors, _ = tucker(w, *ranks, moments)
+        r_in, r_out = ranks
+        *factors, _ = tucker(w, r_in, r_out, moments)
     else:
         first = input_basis(w, moments)[:, : ranks[0]]
         factors = [first, regress(w, first, moments)]

@@ -1,4 +1,4 @@
-"""One option from each layer, least loss under a budget: the multiple-choice knapsack, solved by dynamic programming."""
+"""One option from each layer, least loss under a budget: the multiple-choice knapsack, by dynamic programming."""
 
 from collections.abc import Sequence
 from math import ceil

@@ -29,7 +29,7 @@ def collect_moments(
             never show (there are more inputs than samples, or a channel is dead) from counting as free to destroy.
 
     Raises:
-        UserError: no batches; a layer's input is not finite.
+        UserError: no batches, a layer's input is not finite, or the damping is too small to tell.
     """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -61,8 +61,10 @@ def _damped(name: str, second: Tensor, damping: float) -> Tensor:
     if not torch.isfinite(second).all():
         raise UserError(f"low rank: the input of {name!r} holds NaN or infinity on the calibration images")
     mean_square = second.diagonal(dim1=1, dim2=2).mean(1)
-    # a group that only ever saw zeros still needs an invertible matrix; any multiple of the identity means "no wish"
-    mean_square = torch.where(mean_square > 0, mean_square, second.diagonal(dim1=1, dim2=2).mean().clamp(min=1e-12))
-    return second + damping * mean_square[:, None, None] * torch.eye(
-        second.shape[1], dtype=second.dtype, device=second.device
-    )
+    # a group that only ever saw zeros still needs an invertible matrix: any multiple of the identity is as good
+    mean_square = torch.where(mean_square > 0, mean_square, mean_square.mean().clamp(min=1e-12))
+    identity = torch.eye(second.shape[1], dtype=second.dtype, device=second.device)
+    damped = second + damping * mean_square[:, None, None] * identity
+    if torch.linalg.cholesky_ex(damped).info.any():
+        raise UserError(f"low rank: damping={damping} is too small for the inputs of {name!r}; 0.01 is usual")
+    return damped

@@ -110,7 +110,8 @@ def check_layer(name: str, layer: Layer, entry: LayerPlan) -> None:
     kinds = KINDS[layer_type(layer)]
     if entry.kind not in kinds:
         raise UserError(
-            f"rank plan: layer {name!r} is {layer_type(layer)} and cannot be {entry.kind!r}; choose from {', '.join(kinds)}"
+            f"rank plan: layer {name!r} is {layer_type(layer)} and cannot be {entry.kind!r};"
+            f" choose from {', '.join(kinds)}"
         )
     limits = full_ranks(grouped_shape(layer), entry.kind)
     if any(rank > limit for rank, limit in zip(entry.ranks, limits, strict=True)):

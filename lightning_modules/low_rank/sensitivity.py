@@ -27,9 +27,9 @@ def measure_sensitivity(
 ) -> dict[str, float]:
     """Rise of the mean loss for each unit of a layer's squared relative error.
 
-    Each layer is tried once, at the candidate nearest to half its MACs; in between, the rise is taken as proportional to
-    the squared error, which holds to second order at a minimum of the loss. A rise below a hundredth of the median
-    (noise may even make it fall) counts as that.
+    Each layer is tried once, at the candidate nearest to half its MACs; elsewhere the rise is taken as proportional
+    to the squared error, which holds to second order at a minimum of the loss. A rise below a hundredth of the
+    median (noise may even make it fall) counts as that.
 
     Args:
         candidates: of each layer, from `list_candidates`.

@@ -50,8 +50,8 @@ def test_convolution_is_equal_at_full_rank(channels: tuple[int, int, int], kerne
         (1, "same", 1, "reflect"),
         (1, "valid", 1, "replicate"),
     ]
-    for (stride, padding, dilation, mode), bias in product(settings, (True, False)):
-        conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias, mode)
+    for index, (stride, padding, dilation, mode) in enumerate(settings):
+        conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, index % 2 == 0, mode)
         assert_equal_at_full_rank(conv, x)
 
 
@@ -103,7 +103,8 @@ def test_backbone_is_equal_at_full_rank(name: str) -> None:
 def small_model() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 24, 1), nn.Conv2d(24, 24, 5, padding=2, groups=24), nn.ReLU(),
+        nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(),
+        nn.Conv2d(16, 24, 1), nn.Conv2d(24, 24, 5, padding=2, groups=24), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 20),
     )  # fmt: skip
 

@@ -1,5 +1,7 @@
 """The foretold errors are the real ones."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -40,6 +42,6 @@ def test_front_is_cheaper_than_dense_and_keeps_to_the_multiples() -> None:
     assert all(candidate.macs < cost.macs for candidate in front)
     assert all(rank % 4 == 0 or rank in (20, 30) for candidate in front for rank in candidate.ranks)
     assert all(rank >= 6 for candidate in front for rank in candidate.ranks)
-    for before, after in zip(front, front[1:], strict=False):
+    for before, after in pairwise(front):
         assert before.macs < after.macs
         assert before.loss > after.loss

@@ -1,5 +1,6 @@
 """Against planted ranks, and against the free energy minimised independently, scalar by scalar, with scipy."""
 
+from itertools import pairwise
 from math import ceil, log, sqrt
 
 import numpy as np
@@ -59,7 +60,7 @@ def reference_rank(values: np.ndarray, rows: int, columns: int) -> int:
     starts = np.geomspace(lower, upper, 60)
     found = [
         minimize_scalar(lambda v: sum(psi(g**2 / (long * v)) for g in values), bounds=pair, method="bounded")
-        for pair in zip(starts[:-1], starts[1:], strict=True)
+        for pair in pairwise(starts)
     ]
     variance = min(found, key=lambda result: result.fun).x
     return int(np.sum(values > sqrt(long * variance * x_bar)))

@@ -1,5 +1,7 @@
 """Errors are what they claim to be, and least."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -78,7 +80,7 @@ def test_tucker_never_gets_worse_and_says_its_error(ranks: tuple[int, int], awar
     weight = random_weight(2, 8, 6, 3, 3)
     moments = correlated(2, 54) if aware else None
     errors = tucker(split_weight(weight, "tucker"), *ranks, moments).errors
-    assert all(after <= before for before, after in zip(errors, errors[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(errors))
     real = relative_error(weight, compose(factorise(weight, "tucker", ranks, moments), 2), moments)
     assert errors[-1] == pytest.approx(real**2)
 

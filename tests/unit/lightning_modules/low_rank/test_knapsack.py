@@ -1,6 +1,6 @@
 """Against every combination tried out."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_a_larger_budget_never_loses_more() -> None:
     layers = [[(cost * 1_000_003, loss) for cost, loss in layer] for layer in random_layers(1)]
     cheapest = sum(min(cost for cost, _ in layer) for layer in layers)
     losses = [totals(layers, choose_options(layers, cheapest + step * 2_000_000))[1] for step in range(1, 900)]
-    assert all(after <= before for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before for before, after in pairwise(losses))
 
 
 def test_nothing_to_choose() -> None:

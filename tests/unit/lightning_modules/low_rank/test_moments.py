@@ -18,8 +18,8 @@ def correlated_images(count: int, channels: int = 6) -> torch.Tensor:
 
 def test_by_hand() -> None:
     x = torch.tensor([[1.0, 2.0], [3.0, -2.0]])
-    second = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=0)["0"].second
-    assert second.tolist() == [[[5.0, -2.0], [-2.0, 4.0]]]
+    second = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=1e-12)["0"].second
+    torch.testing.assert_close(second, torch.tensor([[[5.0, -2.0], [-2.0, 4.0]]], dtype=torch.float64))
     damped = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=0.1)["0"].second
     torch.testing.assert_close(damped - second, 0.45 * torch.eye(2, dtype=torch.float64)[None])
 
@@ -81,5 +81,7 @@ def test_mistakes_are_told() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     with pytest.raises(UserError, match="no calibration batches"):
         collect_moments(model, [])
+    with pytest.raises(UserError, match=r"damping=1e-30 is too small .* '0'"):
+        collect_moments(model, [torch.ones(3, 2)], damping=1e-30)
     with pytest.raises(UserError, match="input of '0' holds NaN"):
         collect_moments(model, [torch.full((1, 2), float("nan"))])

@@ -1,6 +1,6 @@
 """Plans for whole models: within budget, best, and honest about MACs and errors."""
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -31,8 +31,8 @@ def total_macs(model: nn.Module, x: torch.Tensor) -> int:
     return sum(cost.macs for cost in measure_layers(model, x).values())
 
 
-def squared_error(plan: RankPlan) -> float:
-    return sum(layer.error**2 for layer in plan.layers.values())
+def total_error(plan: RankPlan) -> float:
+    return sum(layer.error**1.5 for layer in plan.layers.values())
 
 
 @pytest.mark.parametrize("settings", POLICIES, ids=lambda settings: settings["policy"])
@@ -56,7 +56,16 @@ def test_plan_says_what_the_model_becomes(settings: dict, aware: bool) -> None:
         assert error == pytest.approx(entry.error, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "lcnet_035", "ghostnet_050", "mobilenetv4_conv_small_035"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenetv3_small_050",
+        "lcnet_035",
+        pytest.param("ghostnet_050", marks=pytest.mark.slow),
+        pytest.param("mobilenetv4_conv_small_035", marks=pytest.mark.slow),
+        pytest.param("efficientvit_b0", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("aware", [False, True])
 def test_budget_is_kept_and_used(name: str, aware: bool) -> None:
     model, x = backbone(name), torch.randn(8, 3, 64, 64)
@@ -65,8 +74,8 @@ def test_budget_is_kept_and_used(name: str, aware: bool) -> None:
     for share in (0.35, 0.5, 0.7, 0.9, 1.0):
         plan = select_ranks(model, x, budget=share, moments=moments)
         assert 0.98 * share * plan.macs_before <= plan.macs_after <= share * plan.macs_before
-        errors.append(squared_error(plan))
-    assert all(after <= before + 1e-9 for before, after in zip(errors, errors[1:], strict=False))
+        errors.append(total_error(plan))
+    assert all(after <= before + 1e-9 for before, after in pairwise(errors))
     assert not plan.layers
 
 
@@ -80,14 +89,14 @@ def test_budget_plan_is_the_best_of_all() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(6, 8, 1), nn.ReLU(), nn.Conv2d(8, 6, 1), nn.ReLU(), nn.Conv2d(6, 10, 1))
     x = torch.randn(1, 6, 4, 4)
-    spectra = {name: torch.linalg.svdvals(model[int(name)].weight.flatten(1)).square() for name in "024"}
+    spectra = {name: torch.linalg.svdvals(model[int(name)].weight.detach().flatten(1)).square() for name in "024"}
     channels = {"0": 14, "2": 14, "4": 16}
     dense = {"0": 48, "2": 48, "4": 60}
 
     def cost_and_error(name: str, rank: int) -> tuple[int, float]:
         if rank == 0:
             return dense[name], 0.0
-        return rank * channels[name], float(spectra[name][rank:].sum() / spectra[name].sum())
+        return rank * channels[name], float(spectra[name][rank:].sum() / spectra[name].sum()) ** 0.75
 
     for share in (0.45, 0.6, 0.75, 0.9):
         plan = select_ranks(model, x, budget=share)
@@ -97,7 +106,7 @@ def test_budget_plan_is_the_best_of_all() -> None:
             for picks in [[cost_and_error(name, rank) for name, rank in zip("024", ranks, strict=True)]]
             if sum(cost for cost, _ in picks) <= share * 156
         )
-        assert squared_error(plan) == pytest.approx(best, rel=1e-5)
+        assert total_error(plan) == pytest.approx(best, rel=1e-5)
 
 
 def test_budget_beats_the_blind_policies_at_their_own_macs() -> None:
@@ -105,7 +114,7 @@ def test_budget_beats_the_blind_policies_at_their_own_macs() -> None:
     for settings in POLICIES[:3]:
         blind = select_ranks(model, x, kinds={"conv": "tucker"}, **settings)
         best = select_ranks(model, x, budget=float(blind.macs_after + 1))
-        assert squared_error(best) <= squared_error(blind) * (1 + 1e-6)
+        assert total_error(best) <= total_error(blind) * (1 + 1e-6)
 
 
 def test_out_of_reach_budget_says_what_is_in_reach() -> None:
@@ -130,8 +139,8 @@ def test_options_are_heeded() -> None:
 def test_a_layer_whose_macs_would_not_fall_is_skipped() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 100))
     plan = select_ranks(model, torch.randn(1, 8), "ratio", ratio=0.9)
-    assert list(plan.layers) == ["1"] or plan.skipped["0"] == "svd [7] would not lower its MACs: 64 to 112"
-    assert "would not lower its MACs: 64 to 112" in plan.skipped["0"]
+    assert list(plan.layers) == ["1"]
+    assert plan.skipped["0"] == "svd [7] would not lower its MACs: 64 to 112"
 
 
 def test_a_given_plan_is_measured(tmp_path: Path) -> None:
