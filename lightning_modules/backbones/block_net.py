@@ -160,6 +160,9 @@ class BlockNet(EfficientNet):
         self.global_pool, self.classifier = create_classifier(self.num_features, num_classes, pool_type=global_pool)
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
         efficientnet_init_weights(self)
+        # Blocks end without an activation: timm's wide start on their unbounded outputs gives logits of 5 and more,
+        # whose gradients wreck pretrained features in the first steps.
+        nn.init.normal_(self.classifier.weight, std=0.01)
 
 
 def _require(condition: bool, message: str) -> None:
