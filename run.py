@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and --cfg job must not wait for it
-    from pytorch_lightning import LightningModule, Trainer
+    from pytorch_lightning import Trainer
 
     from datamodules.trash import TrashDataModule
 
@@ -44,6 +44,7 @@ NOISE = (
     "The number of training batches",  # figures are logged by the epoch
     "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
     "The '.*_dataloader' does not have many workers",  # the cache is faster without
+    r"Found \d+ module\(s\) in eval mode",  # BatchNorm that was frozen on purpose
 )
 
 
@@ -86,7 +87,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     started = time.monotonic()
     if cfg.resume:
         cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
-    if cfg.checkpoint:
+    elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -148,22 +149,13 @@ def build_trainer(cfg: DictConfig, loggers: list[Any], **late: dict[str, Any]) -
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str:
     """Train; return the path of the best checkpoint."""
-    from lightning_modules.classifier import TrashClassifier
+    from lightning_modules.checkpoint import create_module
 
-    if cfg.checkpoint and not cfg.resume:
-        settings: dict[str, Any] = {key: plain(cfg[key]) for key in ("loss", "optimizer", "scheduler", "score")}
-        settings |= {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
-        model: LightningModule = TrashClassifier.load_from_checkpoint(cfg.checkpoint, map_location="cpu", **settings)
-    else:
-        model = instantiate(
-            cfg.lightning_module,
-            class_names=datamodule.class_names,
-            class_counts=datamodule.class_counts,
-            preprocessing=datamodule.preprocessing,
-        )
+    model = create_module(cfg, datamodule)
     trainer = build_trainer(cfg, loggers)
+    trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
     try:
-        trainer.fit(model, datamodule=datamodule, ckpt_path=cfg.resume)
+        trainer.fit(model, datamodule=datamodule)
     except SystemExit:  # Lightning's answer to Ctrl-C
         last = Path(cfg.output_dir) / "checkpoints" / "last.ckpt"
         if last.is_file():
@@ -186,6 +178,8 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any], c
         "fold_batchnorm": cfg.fold_batchnorm,
         "checkpoint": checkpoint,
     }
+    if plan := model.hparams["rank_plan"]:
+        record["low_rank"] = {key: plan[key] for key in ("macs_before", "macs_after")}
     if cfg.fit or cfg.test:
         record |= trainer.validate(model, datamodule=datamodule, verbose=False)[0]
     if cfg.test:

@@ -124,7 +124,9 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")  # advice on settings chosen on purpose here
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        cfg = compose("config", overrides=["datamodule.batch_size=64", *sys.argv[1:], f"output_dir={tempfile.gettempdir()}"])
+        cfg = compose(
+            "config", overrides=["datamodule.batch_size=64", *sys.argv[1:], f"output_dir={tempfile.gettempdir()}"]
+        )
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     datamodule = build_datamodule(cfg)

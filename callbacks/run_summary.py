@@ -31,6 +31,11 @@ def summary_table(record: dict[str, Any]) -> Table:
         table.add_row("MACs", f"{record['model/macs']:,.0f} (thop{folded})")
         table.add_row("", f"{record['model/flop_counter_macs']:,.0f} (torch.utils.flop_counter)")
         table.add_row("parameters", f"{record['model/params']:,}")
+    if plan := record.get("low_rank"):
+        before, after = plan["macs_before"], plan["macs_after"]
+        table.add_row(
+            "low rank", f"{before:,} to {after:,} MACs of convolutions and linear layers ({after / before:.1%})"
+        )
     if "val/f1" in record:
         table.add_row("val F1", f"{record['val/f1']:.4f}")
     if "test/f1" in record:

@@ -14,6 +14,8 @@ from torch import Tensor
 from errors import UserError
 from lightning_modules.backbones.factory import create_backbone
 from lightning_modules.losses import create_loss
+from lightning_modules.low_rank import RankPlan, apply_plan
+from lightning_modules.low_rank.moments import Moments
 from lightning_modules.metrics import bootstrap_f1, competition_score, create_metrics
 
 Batch = dict[str, Tensor]
@@ -36,6 +38,7 @@ class TrashClassifier(LightningModule):
         optimizer: `name` (timm), `lr`, `weight_decay`, `kwargs`.
         scheduler: settings of timm's `create_scheduler_v2`, lengths in epochs.
         score: constants of `competition_score`.
+        rank_plan: of `RankPlan.to_dict`: the network is this factorisation of the backbone.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TrashClassifier(LightningModule):
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any],
         score: Mapping[str, float],
+        rank_plan: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -71,6 +75,20 @@ class TrashClassifier(LightningModule):
         )
         # The checkpoint holds the weights: loading it must need neither the internet nor the file.
         self.hparams["backbone"] = {**backbone, "pretrained": False, "weights": None}
+        if self.hparams["rank_plan"] is not None:
+            plan = RankPlan.from_dict(self.hparams["rank_plan"])
+            self.model = apply_plan(self.model, plan, initialise=False)  # the checkpoint holds the factors
+
+    def apply_rank_plan(self, plan: RankPlan, moments: Mapping[str, Moments] | None = None) -> None:
+        """Factorise the network as it is now; its checkpoints rebuild it so, also after an earlier plan.
+
+        Args:
+            moments: from `collect_moments`, for factors that keep outputs instead of weights.
+        """
+        self.model = apply_plan(self.model, plan, moments)
+        earlier = self.hparams["rank_plan"]
+        whole = RankPlan.from_dict(earlier).then(plan) if earlier else plan
+        self.hparams["rank_plan"] = whole.to_dict()
 
     def configure_loss(self) -> None:
         self.loss = create_loss(self.hparams["loss"], self.hparams["class_counts"])
@@ -88,14 +106,17 @@ class TrashClassifier(LightningModule):
     def shared_step(self, batch: Batch, stage: str) -> dict[str, Tensor]:
         """Loss and logits of a batch, with its metrics gathered under `stage/`."""
         target = batch["target"]
-        logits = self(batch["image"])
-        loss = self.loss(logits, target)
+        logits, loss = self.logits_and_loss(batch, stage)
         if stage == "train" and not torch.isfinite(loss):
             self.raise_non_finite(loss)
         hard_target = target if target.ndim == 1 else target.argmax(dim=1)
         getattr(self, f"{stage}_metrics").update(logits.detach(), hard_target)
         self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
         return {"loss": loss, "logits": logits.detach(), "target": hard_target, "index": batch["index"]}
+
+    def logits_and_loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
+        logits = self(batch["image"])
+        return logits, self.loss(logits, batch["target"])
 
     def raise_non_finite(self, loss: Tensor) -> None:
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]

@@ -1,0 +1,218 @@
+"""When a network is decomposed: before its optimizer exists, or when an epoch starts; and how it is repaired."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+from rich.console import Console
+
+from callbacks.eval_batches import eval_batches
+from callbacks.low_rank_report import (
+    FILE,
+    PLAN_COLUMNS,
+    Decomposition,
+    Stage,
+    decomposition_figure,
+    plan_rows,
+)
+from callbacks.macs import count_macs
+from callbacks.macs_logger import MacsLogger
+from callbacks.pictures import save_figure
+from callbacks.tracking import tolerate_wandb
+from errors import UserError
+from lightning_modules.batchnorm import reestimate_batchnorm
+from lightning_modules.fold_batchnorm import fold_batchnorm
+from lightning_modules.freeze import Freeze, check_freeze, freeze_layers
+from lightning_modules.low_rank import RankPlan, collect_moments, select_ranks
+from lightning_modules.low_rank.macs import evaluating
+from lightning_modules.low_rank.ranks import Policy
+from lightning_modules.metrics import MacroF1
+
+log = logging.getLogger(__name__)
+
+
+class LowRankDecomposition(Callback):
+    """Factorise the network of a TrashClassifier, re-estimate its BatchNorm, and let training fine-tune the rest.
+
+    Stands before the callbacks that count, copy or average the network. A resumed run has its plan, and with it its
+    factors, from the checkpoint: nothing is decomposed twice. (Set `trainer.ckpt_path` before `trainer.fit`, whose own
+    argument is not known in `setup`.) Leaves in `output_dir`: `decomposition.json`, F1 and
+    MACs of the dense, decomposed, repaired and fine-tuned network; `plan.yaml`; `pictures/decomposition.png`.
+
+    Args:
+        output_dir: the run's folder.
+        policy: of `select_ranks`; None: this callback does nothing.
+        data_aware: keep each layer's output on calibration images, instead of its weight.
+        calibration_images: of the training set, as in evaluation; for moments and for `sensitivity`.
+        bn_images: of the training set, for new BatchNorm statistics; 0: leave them.
+        at_epoch: 0: before training; k: at the start of training epoch k, which then goes on with a fresh optimizer,
+            on schedule, from the averaged weights where there are some.
+        freeze: see `freeze_layers`.
+        fold_batchnorm: MACs are those of the network with BatchNorm folded.
+        **selection: `ratio`, `energy`, `budget`, `plan`, `kinds`, `exclude`, `multiple`, `min_rank` of `select_ranks`.
+
+    Raises:
+        UserError: a setting is out of range, or the budget cannot be reached (before training, also with `at_epoch`).
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        policy: Policy | None = None,
+        data_aware: bool = True,
+        calibration_images: int = 512,
+        bn_images: int = 2048,
+        at_epoch: int = 0,
+        freeze: Freeze = "none",
+        fold_batchnorm: bool = True,
+        **selection: Any,
+    ) -> None:
+        check_freeze(freeze)
+        if calibration_images < 1 or bn_images < 0 or at_epoch < 0:
+            raise UserError(
+                f"callbacks.low_rank: calibration_images={calibration_images} must be at least 1, "
+                f"bn_images={bn_images} and at_epoch={at_epoch} at least 0."
+            )
+        self.folder = Path(output_dir)
+        self.policy = policy
+        self.data_aware = data_aware
+        self.calibration_images = calibration_images
+        self.bn_images = bn_images
+        self.at_epoch = at_epoch
+        self.freeze: Freeze = freeze
+        self.fold_batchnorm = fold_batchnorm
+        self.selection = selection
+        self.done = False
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        if self.policy is None or stage != "fit":
+            return
+        if trainer.datamodule is None:  # type: ignore[attr-defined]
+            raise UserError("LowRankDecomposition needs images: call trainer.fit(model, datamodule=...).")
+        if self.at_epoch > 0:
+            self.check_schedule(trainer, pl_module, self.policy)
+        elif trainer.ckpt_path is None:
+            self.decompose(trainer, pl_module, self.policy)
+
+    def check_schedule(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
+        """Mistakes show before training, not when the epoch comes."""
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= self.at_epoch:
+            raise UserError(
+                f"callbacks.low_rank.at_epoch={self.at_epoch} never comes: training ends after "
+                f"trainer.max_epochs={trainer.max_epochs}, and the first epoch is 0."
+            )
+        if trainer.world_size > 1:
+            raise UserError("callbacks.low_rank.at_epoch needs one process: set trainer.devices=1, or at_epoch=0.")
+        if trainer.ckpt_path is None:
+            without_images: Policy = "budget" if policy == "sensitivity" else policy
+            example = torch.zeros(1, 3, *pl_module.preprocessing["image_size"], device=pl_module.device)
+            select_ranks(pl_module.model, example, without_images, **self.selection)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        # Resumed at the end of an epoch, Lightning leaves out the start of the next.
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if self.policy is not None and not self.done and 0 < self.at_epoch == trainer.current_epoch:
+            self.decompose_in_training(trainer, pl_module, self.policy)
+
+    def decompose_in_training(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
+        """Decompose, and let everything that knew the old network start anew with the new one."""
+        averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
+        for callback in averages:
+            callback.on_train_end(trainer, pl_module)  # the average is what was validated: decompose that
+        self.decompose(trainer, pl_module, policy)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            match callback:
+                case WeightAveraging() | MacsLogger():
+                    callback.setup(trainer, pl_module, "fit")
+                case ModelCheckpoint():  # the best so far was dense
+                    callback.best_k_models.clear()
+                    callback.kth_best_model_path = ""
+                case EarlyStopping():
+                    callback.wait_count = 0
+                    callback.best_score = torch.tensor(torch.inf if callback.mode == "min" else -torch.inf)
+        trainer.strategy.setup_optimizers(trainer)
+        trainer.strategy.setup_precision_plugin()
+        for config in trainer.lr_scheduler_configs:
+            pl_module.lr_scheduler_step(config.scheduler, None)
+
+    def decompose(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
+        """Select ranks, factorise, repair, freeze; report each step."""
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        device = trainer.strategy.root_device
+        pl_module.to(device)  # where Lightning moves it only after `setup`
+        images = list(eval_batches(datamodule, datamodule.train_dataset, device, self.calibration_images))
+        settings = {"policy": policy, "data_aware": self.data_aware, "fold_batchnorm": self.fold_batchnorm}
+        report = Decomposition(settings | self.selection)
+        report.add(self.measure("dense", trainer, pl_module))
+        moments = collect_moments(pl_module.model, images) if self.data_aware else None
+        plan = select_ranks(
+            pl_module.model, images[0][0][:1], policy, moments=moments, calibration=images, **self.selection
+        )
+        plan = trainer.strategy.broadcast(plan)  # rounding may differ between processes; architectures must not
+        if not plan.layers:
+            log.warning("Low rank: no layer is factorised with these settings; the network stays dense.")
+        pl_module.apply_rank_plan(plan, moments)
+        report.add(self.measure("decomposed", trainer, pl_module))
+        if self.bn_images:
+            batches = eval_batches(datamodule, datamodule.train_dataset, device, self.bn_images)
+            reestimate_batchnorm(pl_module.model, (images for images, _ in batches))
+            report.add(self.measure("BatchNorm re-estimated", trainer, pl_module))
+        freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])
+        self.done = True
+        if trainer.is_global_zero:
+            plan.save(self.folder / "plan.yaml")
+            self.publish(trainer, report, plan)
+
+    def measure(self, stage: str, trainer: Trainer, pl_module: Any) -> Stage:
+        """F1 on all of val, and MACs of the network as it will predict."""
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        f1 = MacroF1(len(pl_module.class_names)).to(pl_module.device)
+        with evaluating(pl_module.model):
+            for images, targets in eval_batches(datamodule, datamodule.val_dataset, pl_module.device):
+                f1.update(pl_module.model(images), targets)
+        input_size = (3, *pl_module.preprocessing["image_size"])
+        model = fold_batchnorm(pl_module.model, input_size) if self.fold_batchnorm else pl_module.model
+        return Stage.of(stage, f1.compute().item(), count_macs(model, input_size))
+
+    def publish(self, trainer: Trainer, report: Decomposition, plan: RankPlan | None = None) -> None:
+        """To the run's folder, the console and W&B; with the plan at the start, without at the end."""
+        report.save(self.folder)
+        Console().print(report.table())
+        tables = {"low_rank/stages": (report.columns(), report.rows())}
+        pictures = []
+        if plan is not None:
+            tables["low_rank/plan"] = PLAN_COLUMNS, plan_rows(plan)
+            figure = decomposition_figure(plan, "its output" if self.data_aware else "its weight")
+            pictures.append(str(save_figure(figure, self.folder / "pictures" / "decomposition.png")))
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                with tolerate_wandb():
+                    for name, (columns, rows) in tables.items():
+                        logger.log_table(name, columns=columns, data=rows)
+                    if pictures:
+                        logger.log_image("low_rank/layers", pictures)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """The best checkpoint is validated by itself after fitting: the last row of the table."""
+        decomposed_here = self.policy is not None and (self.folder / FILE).is_file()
+        if trainer.state.fn == TrainerFn.VALIDATING and decomposed_here and trainer.is_global_zero:
+            report = Decomposition.load(self.folder)
+            macs = count_macs(pl_module.model, (3, *pl_module.preprocessing["image_size"]))
+            report.add(Stage.of("fine-tuned", trainer.callback_metrics["val/f1"].item(), macs))
+            self.publish(trainer, report)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """The optimizer of a resumed run must leave out what was frozen."""
+        self.done = checkpoint["callbacks"].get(self.state_key, {}).get("done", False)
+        if self.done:
+            freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])

@@ -1,0 +1,258 @@
+"""From a trained model to a smaller one that submits: decompose, repair, fine-tune, resume, again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from callbacks.eval_batches import eval_batches
+from callbacks.macs import count_macs
+from callbacks.tracking import finish_wandb
+from datamodules.trash import TrashDataModule
+from errors import UserError
+from lightning_modules.classifier import TrashClassifier
+from lightning_modules.distiller import Distiller
+from lightning_modules.low_rank import RankPlan
+from tests.harness import MUTE, QUICK, compose_config
+from tests.wandb_reader import find_offline_runs, read_offline_run
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def dense(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Checkpoint of a dense model, trained for an epoch."""
+    import run
+
+    folder = tmp_path_factory.mktemp("dense")
+    given = ["datamodule=trash", f"datamodule.root={tiny_root}", f"datamodule.cache_dir={folder / 'cache'}"]
+    given += [*QUICK, *MUTE, "test=false", "predict=false"]
+    record, _ = run.run(compose_config(*given, f"output_dir={folder}"), given)
+    return record["checkpoint"]
+
+
+def decompose(checkpoint: str, *overrides: str) -> list[str]:
+    # Plain budget: the quickest policy; two epochs of fine-tuning.
+    return [
+        "experiment=decompose", f"checkpoint={checkpoint}", "callbacks.low_rank.policy=budget", "test=false",
+        "trainer.max_epochs=2", *overrides,
+    ]  # fmt: skip
+
+
+def load(checkpoint: str | Path) -> TrashClassifier:
+    return TrashClassifier.load_from_checkpoint(checkpoint, weights_only=True).eval()
+
+
+def data_of(root: Path, model: TrashClassifier, cache: Path) -> TrashDataModule:
+    data = TrashDataModule(root, cache_dir=cache, **model.preprocessing)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def budget_macs(model: TrashClassifier) -> int:
+    return count_macs(model.model, (3, 32, 32)).flop_counter_macs
+
+
+def weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for name in ("best.ckpt", "last.ckpt"):
+        expected, found = (weights(folder / "checkpoints" / name) for folder in (one, other))
+        assert expected.keys() == found.keys()
+        assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+
+
+def test_decompose_fine_tune_submit_and_again(
+    quick_run: Run, dense: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = quick_run(*decompose(dense, "callbacks.low_rank.policy=sensitivity", "test=true"))
+    before, model = load(dense), load(record["checkpoint"])
+    assert 0.98 * 0.6 <= budget_macs(model) / budget_macs(before) <= 0.6
+
+    # One file is enough, and it predicts what the run submitted, BatchNorm folded there and not here.
+    data = data_of(tiny_root, model, tmp_path / "other")
+    images = torch.cat([images for images, _ in eval_batches(data, data.predict_dataset, torch.device("cpu"))])  # type: ignore[arg-type]
+    with torch.no_grad():
+        names = [model.class_names[label] for label in model(images).argmax(1).tolist()]
+    submission = json.loads((tmp_path / "out" / "submission.json").read_text())
+    assert submission["submission"] == dict(zip(data.predict_dataset.names, names, strict=True))  # type: ignore[union-attr]
+    assert submission["macs"] == record["model/macs"]
+    quick_run("fit=false", "test=false", f"checkpoint={record['checkpoint']}", folder="submit", bare=True)
+    assert json.loads((tmp_path / "submit" / "submission.json").read_text()) == submission
+
+    table = json.loads((tmp_path / "out" / "decomposition.json").read_text())
+    stages = {stage["stage"]: stage for stage in table["stages"]}
+    assert list(stages) == ["dense", "decomposed", "BatchNorm re-estimated", "fine-tuned"]
+    assert stages["dense"]["flop_counter_macs"] == budget_macs(before)
+    assert stages["fine-tuned"]["f1"] == pytest.approx(record["val/f1"])
+    assert stages["fine-tuned"]["macs"] == stages["decomposed"]["macs"] == record["model/macs"]
+    assert stages["decomposed"]["flop_counter_macs"] == budget_macs(model)
+    plan = RankPlan.load(tmp_path / "out" / "plan.yaml")
+    assert plan == RankPlan.from_dict(model.hparams["rank_plan"])
+    assert (plan.macs_before, plan.macs_after) == (budget_macs(before), budget_macs(model))
+    assert (tmp_path / "out" / "pictures" / "decomposition.png").is_file()
+    output = capsys.readouterr().out
+    assert output.count("fine-tuned") == 1
+    assert f"{plan.macs_before:,} to {plan.macs_after:,} MACs" in " ".join(output.split())
+
+    # A plan on top of a plan, by another policy.
+    again = quick_run(*decompose(record["checkpoint"], "callbacks.low_rank.budget=0.8"), folder="again")
+    smaller = load(again["checkpoint"])
+    assert 0.98 * 0.8 <= budget_macs(smaller) / budget_macs(model) <= 0.8
+    whole = RankPlan.from_dict(smaller.hparams["rank_plan"])
+    assert list(whole.layers)[: len(plan.layers)] == list(plan.layers)
+    assert (whole.macs_before, whole.macs_after) == (budget_macs(before), budget_macs(smaller))
+
+    # The plan as a file gives the same architecture from the dense model.
+    settings = ("callbacks.low_rank.policy=plan", f"callbacks.low_rank.plan={tmp_path / 'out' / 'plan.yaml'}")
+    by_plan = quick_run(*decompose(dense, *settings), folder="by_plan")
+    shapes = {name: value.shape for name, value in weights(by_plan["checkpoint"]).items()}
+    assert shapes == {name: value.shape for name, value in weights(record["checkpoint"]).items()}
+
+
+def test_dense_f1_and_repaired_batchnorm(quick_run: Run, dense: str, tiny_root: Path, tmp_path: Path) -> None:
+    """At a learning rate of 0 the checkpoint holds the decomposed network with its re-estimated BatchNorm."""
+    still = ("optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0", "callbacks.ema=null",
+             "callbacks.low_rank.freeze=all_but_factors", "trainer.max_epochs=1", "predict=false")  # fmt: skip
+    settings = ("callbacks.low_rank.bn_images=24", "callbacks.low_rank.data_aware=false")
+    record = quick_run(*decompose(dense, *still, *settings))
+    repaired, before = load(record["checkpoint"]), load(dense)
+    data = data_of(tiny_root, before, tmp_path / "other")
+    [(images, _)] = eval_batches(data, data.train_dataset, torch.device("cpu"))
+    stem: Any = repaired.model.conv_stem
+    norm: Any = repaired.model.bn1
+    with torch.no_grad():
+        outputs = stem(images)
+    torch.testing.assert_close(norm.running_mean, outputs.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, outputs.var((0, 2, 3)), rtol=1e-4, atol=1e-6)
+
+    stages = json.loads((tmp_path / "out" / "decomposition.json").read_text())["stages"]
+    validated = quick_run("fit=false", "test=true", "predict=false", f"checkpoint={dense}", folder="validated")
+    assert stages[0]["f1"] == pytest.approx(validated["val/f1"])
+    assert stages[2]["f1"] == pytest.approx(record["val/f1"]) == stages[3]["f1"]
+
+
+@pytest.mark.parametrize(
+    "freeze",
+    ["all_but_factors", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("none", "all_but_convs"))],
+)
+def test_freeze_and_resume_gives_the_uninterrupted_run(quick_run: Run, dense: str, tmp_path: Path, freeze: str) -> None:
+    settings = decompose(dense, f"callbacks.low_rank.freeze={freeze}", "predict=false", "callbacks.early_stopping=null")
+    whole = quick_run(*settings, "trainer.max_epochs=4", folder="whole")
+    stop_after(quick_run, settings, epochs=2, of=4)
+    plan = (tmp_path / "stopped" / "plan.yaml").stat().st_mtime_ns
+    quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "plan.yaml").stat().st_mtime_ns == plan
+
+    # What moved in four epochs, against the start of the same decomposition.
+    still = quick_run(*settings, "optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0", "callbacks.ema=null",
+                      "trainer.max_epochs=1", "callbacks.low_rank.freeze=all_but_factors", folder="still")  # fmt: skip
+    start, end = weights(still["checkpoint"]), weights(tmp_path / "whole" / "checkpoints" / "last.ckpt")
+    factors = {f"model.{name}" for name in load(whole["checkpoint"]).hparams["rank_plan"]["layers"]}
+    for name in end:
+        moved = not torch.equal(start[name], end[name])
+        is_factor = any(name.startswith(f"{layer}.") for layer in factors)
+        is_conv = end[name].ndim == 4
+        if freeze == "none" and is_conv:
+            assert moved, name
+        elif freeze == "all_but_factors":
+            assert moved == is_factor, name
+        elif freeze == "all_but_convs" and ".bn" in name:
+            assert not moved, name
+        elif freeze == "all_but_convs" and is_conv:
+            assert moved, name
+
+
+def stop_after(quick_run: Run, settings: list[str], epochs: int, of: int) -> None:
+    """A run of `of` epochs in the folder "stopped" that is killed when it has saved epoch `epochs`."""
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    save = ModelCheckpoint.on_train_epoch_end
+
+    def save_then_die(self: Any, trainer: Any, pl_module: Any) -> None:
+        save(self, trainer, pl_module)
+        if self.filename == "last" and trainer.current_epoch + 1 == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelCheckpoint, "on_train_epoch_end", save_then_die)
+        with pytest.raises(SystemExit):  # Lightning's answer to Ctrl-C
+            quick_run(*settings, f"trainer.max_epochs={of}", folder="stopped")
+
+
+@pytest.mark.parametrize(
+    "stopped_after", [2, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (1, 3))]
+)  # 2: the checkpoint is of the dense model, and decomposing is the first thing to do
+def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path, stopped_after: int) -> None:
+    settings = [
+        "callbacks.low_rank.policy=budget", "callbacks.low_rank.at_epoch=2",
+        "callbacks.low_rank.freeze=all_but_factors", "callbacks.early_stopping=null", "test=false", "predict=false",
+    ]  # fmt: skip
+    whole = quick_run(*settings, "trainer.max_epochs=4", folder="whole")
+    best = load(whole["checkpoint"])  # is the decomposed one, even if a dense one was better
+    plan = RankPlan.from_dict(best.hparams["rank_plan"])
+    assert budget_macs(best) == plan.macs_after <= 0.6 * plan.macs_before
+    stages = json.loads((tmp_path / "whole" / "decomposition.json").read_text())["stages"]
+    assert [stage["stage"] for stage in stages] == ["dense", "decomposed", "BatchNorm re-estimated", "fine-tuned"]
+    assert whole["model/macs"] == stages[-1]["macs"] == stages[1]["macs"]
+
+    stop_after(quick_run, settings, epochs=stopped_after, of=4)
+    hparams = torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
+    assert bool(hparams["rank_plan"]) == (stopped_after > 2)
+    quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_distilling_from_the_dense_model(quick_run: Run, dense: str, tmp_path: Path) -> None:
+    settings = ("lightning_module=distiller", "lightning_module.feature_weight=1")
+    record = quick_run(*decompose(dense, *settings), mute=False)
+    finish_wandb(0)
+    [folder] = find_offline_runs(tmp_path / "out")
+    run = read_offline_run(folder)
+    assert run.job_type == "decompose"
+    for name in ("low_rank/stages", "low_rank/plan", "low_rank/layers"):
+        assert any(name.replace("/", separator) in file for file in run.files for separator in "/_"), name
+    assert "train/soft_loss" in run.summary
+
+    model = load(record["checkpoint"])
+    assert budget_macs(model) <= 0.6 * budget_macs(load(dense))
+    assert model.state_dict().keys() == weights(record["checkpoint"]).keys()
+    distiller = Distiller.load_from_checkpoint(record["checkpoint"])
+    assert distiller.hparams["teacher"] == dense
+    # And the student is a model like any other to go on with.
+    again = quick_run(*decompose(record["checkpoint"], "callbacks.low_rank.budget=0.9"), folder="again")
+    assert budget_macs(load(again["checkpoint"])) <= 0.9 * budget_macs(model)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["callbacks.low_rank.budget=0.01"], ["budget of", "cannot be reached"]),
+        (["callbacks.low_rank.policy=svd"], ["'svd'", "sensitivity"]),
+        (["callbacks.low_rank.freeze=head"], ["'head'", "all_but_factors"]),
+        (["callbacks.low_rank.policy=plan", "callbacks.low_rank.plan=nowhere.yaml"], ["nowhere.yaml"]),
+        (["callbacks.low_rank.at_epoch=2"], ["at_epoch=2", "max_epochs=2"]),
+        (["callbacks.low_rank.at_epoch=1", "callbacks.low_rank.budget=0.01"], ["cannot be reached"]),
+        (["callbacks.low_rank.budget=1", "callbacks.low_rank.freeze=all_but_factors"], ["nothing to train"]),
+        (["lightning_module=distiller", "lightning_module.teacher=nowhere.ckpt"], ["nowhere.ckpt"]),
+    ],
+)
+def test_mistakes_are_told_in_words(quick_run: Run, dense: str, overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 Hydra wraps what its targets raise
+        quick_run(*decompose(dense, *overrides))
+    error = caught.value if isinstance(caught.value, UserError) else caught.value.__cause__
+    assert isinstance(error, UserError)
+    assert all(word in str(error) for word in words), str(error)
+
+
+def test_a_missing_checkpoint_is_asked_for(quick_run: Run) -> None:
+    with pytest.raises(UserError, match="checkpoint=PATH"):
+        quick_run("experiment=decompose")

@@ -1,0 +1,174 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from callbacks.ema import WarmUpEMA
+from errors import UserError
+from lightning_modules.batchnorm import reestimate_batchnorm
+from lightning_modules.classifier import TrashClassifier
+from lightning_modules.distiller import Distiller, classifier_input, distillation_loss, feature_loss
+from tests.harness import compose_config
+
+PREPROCESSING = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}
+CLASSES = ["Glass", "Metal", "Paper"]
+
+
+class RandomImages(Dataset):
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(index))
+        return {"image": image, "target": index % 3, "index": index}
+
+
+def build(module: str = "distiller", backbone: str = "lcnet_035", **settings: Any) -> Any:
+    cfg = compose_config(f"lightning_module={module}", f"backbone={backbone}", "scheduler.warmup_epochs=0")
+    config = OmegaConf.to_container(cfg.lightning_module, resolve=True)
+    data = {"class_names": CLASSES, "class_counts": [4, 4, 4], "preprocessing": PREPROCESSING}
+    return instantiate({**config, **data, **settings})  # type: ignore[dict-item]
+
+
+def trainer_in(folder: Path, *callbacks: Callback, epochs: int = 2) -> Trainer:
+    return Trainer(
+        default_root_dir=folder, max_epochs=epochs, accelerator="cpu", callbacks=list(callbacks), logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+
+
+def loaders() -> tuple[DataLoader, DataLoader]:
+    return DataLoader(RandomImages(), batch_size=6), DataLoader(RandomImages(), batch_size=6)
+
+
+@pytest.fixture(scope="module")
+def save_teacher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    def save(**settings: Any) -> str:
+        folder = tmp_path_factory.mktemp("teacher")
+        torch.manual_seed(1)
+        trainer = trainer_in(folder, epochs=0)
+        teacher = build("classifier", **settings)
+        reestimate_batchnorm(teacher.model, [torch.randn(64, 3, 32, 32)])  # else it sees next to nothing
+        trainer.strategy.connect(teacher)
+        trainer.save_checkpoint(folder / "teacher.ckpt", weights_only=True)
+        return str(folder / "teacher.ckpt")
+
+    return save
+
+
+def test_distillation_loss_by_hand() -> None:
+    # T = 2: softmax of (ln 3, 0) is (3/4, 1/4), of (0, 0) is (1/2, 1/2)
+    student, teacher = torch.zeros(1, 2), torch.tensor([[2 * torch.log(torch.tensor(3.0)), 0.0]])
+    kl = 0.75 * torch.log(torch.tensor(0.75 / 0.5)) + 0.25 * torch.log(torch.tensor(0.25 / 0.5))
+    torch.testing.assert_close(distillation_loss(student, teacher, 2), 4 * kl)
+    torch.testing.assert_close(distillation_loss(student.repeat(5, 1), teacher.repeat(5, 1), 2), 4 * kl)
+    assert distillation_loss(teacher, teacher, 2) == 0
+
+
+def test_feature_loss_by_hand() -> None:
+    features, wanted = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    torch.testing.assert_close(feature_loss(features, wanted), torch.tensor(8 / 5))  # (4 + 4) / (1 + 4)
+    # Of other width: cosines (1 1; 1 1) against (1 0; 0 1)
+    one = torch.tensor([[3.0], [5.0]])
+    torch.testing.assert_close(feature_loss(one, wanted), torch.tensor(2 / 2))
+
+
+def test_training_loss_is_the_sum_of_its_parts(save_teacher: Callable[..., str]) -> None:
+    path = save_teacher()
+    student = build(teacher=path, temperature=3.0, alpha=0.3, feature_weight=0.7)
+    student.setup("fit")
+    student.log_dict = lambda *_, **__: None
+    teacher: Any = TrashClassifier.load_from_checkpoint(path).eval().model
+    images, target = torch.randn(5, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1])
+    batch = {"image": images, "target": target}
+    student.eval()  # without dropout
+    reestimate_batchnorm(student.model, [torch.randn(64, 3, 32, 32)])
+    logits, loss = student.logits_and_loss(batch, "train")
+
+    teacher_logits = teacher(images)
+    probability = (teacher_logits / 3).softmax(1)
+    kl = (probability * (probability.log() - (logits / 3).log_softmax(1))).sum(1).mean()
+    ours, theirs = (
+        network.forward_head(network.forward_features(images), pre_logits=True) for network in (student.model, teacher)
+    )
+    features = (ours - theirs).square().mean() / theirs.square().mean()
+    hard = -logits.log_softmax(1)[range(5), target].mean()
+    torch.testing.assert_close(loss, 0.3 * hard + 0.7 * 9 * kl + 0.7 * features)
+    torch.testing.assert_close(student.logits_and_loss(batch, "val")[1], hard)
+
+
+class Watch(Callback):
+    """Notes whether the teacher is ever in train mode."""
+
+    def __init__(self) -> None:
+        self.teacher_trained: list[bool] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        pl_module.train()
+        self.teacher_trained += [module.training for module in pl_module._teacher[0].modules()]
+
+
+@pytest.mark.parametrize("backbone", ["lcnet_035", "mobilenetv3_small_050"])
+def test_fit_leaves_the_teacher_alone_and_out_of_the_checkpoint(
+    save_teacher: Callable[..., str], backbone: str, tmp_path: Path
+) -> None:
+    path = save_teacher(backbone=backbone)
+    student, watch = build(teacher=path, feature_weight=1.0), Watch()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    trainer = trainer_in(tmp_path, watch, WarmUpEMA(0.9))
+    trainer.fit(student, *loaders())
+    trainer.save_checkpoint(tmp_path / "student.ckpt")
+
+    assert any(watch.teacher_trained) is False
+    expected = TrashClassifier.load_from_checkpoint(path).model.state_dict()
+    teacher: dict[str, Tensor] = student._teacher[0].state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in teacher.items())
+    assert trainer.callback_metrics["train/soft_loss"] > 0
+    assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+    Path(path).unlink()  # who only uses the student needs no teacher
+    state = torch.load(tmp_path / "student.ckpt", weights_only=True)["state_dict"]
+    assert state.keys() == before.keys()
+    images = torch.randn(2, 3, 32, 32)
+    for kind in (TrashClassifier, Distiller):
+        loaded = kind.load_from_checkpoint(tmp_path / "student.ckpt").eval()
+        torch.testing.assert_close(loaded(images), student.eval()(images))
+    trainer_in(tmp_path).validate(loaded, loaders()[1], verbose=False)
+
+
+def test_features_are_recorded_only_while_asked_for() -> None:
+    model = build("classifier").model.eval()
+    with classifier_input(model) as seen:
+        model(torch.randn(2, 3, 32, 32))
+    model(torch.randn(2, 3, 32, 32))
+    assert [tuple(features.shape) for features in seen] == [(2, 1280)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"class_names": ["Glass", "Metal", "Wood"]}, "other classes.*Paper.*Wood"),
+        ({"preprocessing": {**PREPROCESSING, "std": [0.1] * 3}}, "other std"),
+    ],
+)
+def test_a_teacher_that_does_not_match_is_refused(
+    save_teacher: Callable[..., str], settings: dict[str, Any], words: str
+) -> None:
+    student = build(teacher=save_teacher(), **settings)
+    with pytest.raises(UserError, match=words):
+        student.setup("fit")
+
+
+def test_no_teacher_is_told() -> None:
+    with pytest.raises(UserError, match=r"lightning_module\.teacher=PATH"):
+        build(teacher=None).setup("fit")
+    with pytest.raises(Exception, match="alpha"):
+        build(alpha=1.5)
