@@ -91,8 +91,8 @@ def loop(cfg: DictConfig, datamodule: TrashDataModule, batches: Any) -> float:
         if number == WARM_UP:
             images, started = 0, time.perf_counter()
         optimizer.zero_grad()
-        image = image.to(device, memory_format=torch.channels_last)
-        cross_entropy(model(image), target.to(device)).backward()
+        logits = model(image.to(device, memory_format=torch.channels_last))
+        cross_entropy(logits, target.to(device)).backward()
         optimizer.step()
         images += len(image)
     if device.type == "cuda":
@@ -148,7 +148,7 @@ def main() -> None:
     for heading in ("", "images/s, median", "of a", "of d"):
         table.add_column(heading, justify="left" if not heading else "right")
     medians = {name: statistics.median(values) for name, values in speeds.items()}
-    limit, reference = list(medians.values())[0], list(medians.values())[-1]
+    limit, *_, reference = medians.values()
     for name, speed in medians.items():
         table.add_row(name, f"{speed:,.0f}", f"{speed / limit:.2f}", f"{speed / reference:.1f}")
     console = Console()
