@@ -40,7 +40,7 @@ OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" 
 
 # What Lightning tells people who wrote the loop themselves.
 NOISE = (
-    "`isinstance(treespec, LeafSpec)` is deprecated",  # inside Lightning itself
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning itself
     "The number of training batches",  # figures are logged by the epoch
     "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
     "The '.*_dataloader' does not have many workers",  # the cache is faster without

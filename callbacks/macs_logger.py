@@ -69,40 +69,29 @@ class MacsLogger(Callback):
             checkpoint["macs"] = self.report.to_dict()
 
 
-def macs_table(report: MacsReport, max_rows: int = 16) -> Table:
+def macs_table(report: MacsReport, max_rows: int = 12) -> Table:
     """The `max_rows` largest layers in the order of the network, the others in one row, total and notes."""
     table = Table(title=f"MACs of one image, input {shape_text(report.input_size)}", show_footer=True)
-    table.add_column("layer", f"total of {len(report.layers)} layers")
-    table.add_column("kind")
+    table.add_column("layer", f"all {len(report.layers)} layers", no_wrap=True)
     table.add_column("output")
     table.add_column("parameters", f"{report.params:,}", justify="right")
     table.add_column(report.counter, f"{report.macs:,}", justify="right")
-    table.add_column("torch.utils.flop_counter / 2", f"{report.flop_counter_macs:,}", justify="right")
+    table.add_column("flop_counter", f"{report.flop_counter_macs:,}", justify="right")
 
     def size(index: int) -> int:
         return max(report.layers[index].macs, report.layers[index].flop_counter_macs)
 
     largest = set(sorted(range(len(report.layers)), key=size, reverse=True)[:max_rows])
-    for layer in (report.layers[index] for index in sorted(largest)):
-        table.add_row(
-            layer.name,
-            layer.kind,
-            "×".join(map(str, layer.output_shape or [])),
-            f"{layer.params:,}",
-            f"{layer.macs:,}",
-            f"{layer.flop_counter_macs:,}",
-        )
     rest = [layer for index, layer in enumerate(report.layers) if index not in largest]
+    rows = [(layer.name, "×".join(map(str, layer.output_shape or [])), [layer])
+            for layer in (report.layers[index] for index in sorted(largest))]  # fmt: skip
     if rest:
-        table.add_row(
-            f"{len(rest)} smaller layers",
-            "",
-            "",
-            f"{sum(layer.params for layer in rest):,}",
-            f"{sum(layer.macs for layer in rest):,}",
-            f"{sum(layer.flop_counter_macs for layer in rest):,}",
-        )
-    notes = [f"Not counted by {report.counter}: {text}" for text in report.not_counted]
+        rows.append((f"{len(rest)} smaller layers", "", rest))
+    for name, output, layers in rows:
+        sums = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs", "flop_counter_macs"))
+        table.add_row(name, output, *(f"{value:,}" for value in sums))
+    notes = ["flop_counter: half of what torch.utils.flop_counter counts"]
+    notes += [f"Not counted by {report.counter}: {text}" for text in report.not_counted]
     notes += [f"The counters differ: {text}" for text in report.differences]
-    table.caption = "\n".join(notes) or None
+    table.caption = "\n".join(notes)
     return table
