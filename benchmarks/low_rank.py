@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from peers_low_rank import narrow, prune, search
 from peers_training import CALIBRATION_IMAGES, Bench, Images
 
-from callbacks.atomic import write_text
+from atomic import write_text
 from callbacks.macs import count_macs
 from datamodules.sampling import EpochSampler
 from datamodules.trash import TrashDataModule

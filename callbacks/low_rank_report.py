@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from callbacks.atomic import write_text
+from atomic import write_text
 from callbacks.macs import MacsReport
 from lightning_modules.low_rank import RankPlan
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from callbacks.atomic import write_text
+from atomic import write_text
 from callbacks.hydra_jobs import RECORD
 
 

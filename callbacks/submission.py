@@ -14,7 +14,7 @@ import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
-from callbacks.atomic import write_text
+from atomic import write_text
 from callbacks.macs import MacsReport, count_macs
 from errors import UserError
 

@@ -1,7 +1,6 @@
 """The data set in the competition's layout, for Lightning."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from atomic import write_text
 from datamodules.cache import BadImage, Rows, open_cache
 from datamodules.dataset import UNKNOWN, CachedImages, collate
 from datamodules.decode import ResizeMode
@@ -216,10 +216,7 @@ class TrashDataModule(pl.LightningDataModule):
         # Each stage reports its own: the list holds all that were opened so far.
         known = [image for dataset in self._opened.values() for image in dataset.bad]
         report = Path(self.hparams["report_dir"] or self.hparams["cache_dir"]) / "bad_images.txt"
-        report.parent.mkdir(parents=True, exist_ok=True)
-        temporary = report.with_name(f"{report.name}.{os.getpid()}.tmp")
-        temporary.write_text(_listed(known) + "\n", errors="surrogateescape")
-        os.replace(temporary, report)
+        write_text(report, _listed(known) + "\n")
         rank_zero_warn(
             f"{len(bad)} images cannot be read and are {fate}. All are listed in {report}; "
             f"the first: {_listed(bad[:1])}"

@@ -1,6 +1,5 @@
 """The rank plan: which layers become which chains. Plain data, so that a checkpoint or a YAML file can hold it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, get_args
 
 import yaml
 
+from atomic import write_text
 from errors import UserError
 from lightning_modules.low_rank.factorise import full_ranks
 from lightning_modules.low_rank.layers import KINDS, Kind, Layer, grouped_shape, layer_type
@@ -65,10 +65,7 @@ class RankPlan:
 
     def save(self, path: str | Path) -> None:
         """Write YAML, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(Path(path), yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     @classmethod
     def load(cls, path: str | Path) -> "RankPlan":
