@@ -113,7 +113,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         pl_module.train()
-        self.teacher_trained += [module.training for module in pl_module._teacher[0].modules()]
+        self.teacher_trained += [module.training for module in pl_module._teachers[0].network.modules()]
 
 
 @pytest.mark.parametrize("backbone", ["lcnet_035", "mobilenetv3_small_050"])
@@ -129,7 +129,7 @@ def test_fit_leaves_the_teacher_alone_and_out_of_the_checkpoint(
 
     assert any(watch.teacher_trained) is False
     expected = TrashClassifier.load_from_checkpoint(path).model.state_dict()
-    teacher: dict[str, Tensor] = student._teacher[0].state_dict()
+    teacher: dict[str, Tensor] = student._teachers[0].network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in teacher.items())
     assert trainer.callback_metrics["train/soft_loss"] > 0
     assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
@@ -156,7 +156,7 @@ def test_features_are_recorded_only_while_asked_for() -> None:
     ("settings", "words"),
     [
         ({"class_names": ["Glass", "Metal", "Wood"]}, "other classes.*Paper.*Wood"),
-        ({"preprocessing": {**PREPROCESSING, "std": [0.1] * 3}}, "other std"),
+        ({"preprocessing": {**PREPROCESSING, "std": [0.1] * 3}}, "another preprocessing"),
     ],
 )
 def test_a_teacher_that_does_not_match_is_refused(
