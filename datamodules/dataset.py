@@ -65,7 +65,7 @@ class CachedImages(Dataset):
         return {name: values[0] for name, values in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """`image` uint8 (N, H, W, 3), `target` int64 (N,), `index` int64 (N,): the positions asked for; and what is in `also`."""
+        """`image` uint8 (N, H, W, 3), `target` int64 (N,), `index` int64 (N,): the positions asked for; and `also`."""
         index = np.asarray(indices, dtype=np.int64)
         batch = {"image": self.images[index], "target": self.targets[index], "index": index}
         batch |= {name: images[index] for name, images in self.also.items()}

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,6 +74,13 @@ class Distiller(TrashClassifier):
         if not self.teacher_paths:
             raise UserError("Distillation needs a trained model: lightning_module.teacher=PATH of its checkpoint.")
         teachers = [load_teacher(path, self.class_names) for path in self.teacher_paths]
+        for teacher in teachers:
+            theirs, ours = (each["resize_mode"] for each in (teacher.preprocessing, self.preprocessing))
+            if theirs != ours:
+                rank_zero_warn(
+                    f"The teacher {teacher.checkpoint} has resize_mode={theirs}, the student {ours}: crops and flips "
+                    "do not show them the same part of every image."
+                )
         datamodule = self.trainer.datamodule if self._trainer else None  # type: ignore[attr-defined]
         if self.hparams["views"]:
             self._outputs = self.ask_once(teachers, datamodule)
@@ -81,8 +89,8 @@ class Distiller(TrashClassifier):
         if any(teacher.preprocessing != self.preprocessing for teacher in teachers):
             if not isinstance(datamodule, TrashDataModule):
                 raise UserError(
-                    f"The teacher {self.teacher_paths[0]} has another preprocessing: only a TrashDataModule can show it "
-                    f"its own images. Its: {teachers[0].preprocessing}; the student's: {self.preprocessing}."
+                    f"The teacher {self.teacher_paths[0]} has another preprocessing: only a TrashDataModule can show "
+                    f"it its own images. Its: {teachers[0].preprocessing}; the student's: {self.preprocessing}."
                 )
             datamodule.show_also({image_name(n): teacher.preprocessing for n, teacher in enumerate(teachers)})
 

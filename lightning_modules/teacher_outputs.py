@@ -48,8 +48,8 @@ def teacher_outputs(
     """
     if any(isinstance(part, Mixing) and part.is_on for part in (datamodule.augmentation or nn.Module()).modules()):
         raise UserError(
-            "Mixed images have partners that change with the batch, so a teacher's outputs for them cannot be kept. Set "
-            "augmentation.mixing.mixup=0 augmentation.mixing.cutmix=0, or lightning_module.views=0."
+            "Mixed images have partners that change with the batch, so a teacher's outputs for them cannot be kept. "
+            "Set augmentation.mixing.mixup=0 augmentation.mixing.cutmix=0, or lightning_module.views=0."
         )
     images = datamodule.labelled_images(preprocessing)
     wanted = datamodule.train_dataset.images.rows

@@ -11,6 +11,7 @@ from torch import Tensor
 # SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2714064.2660195) in wrapping int64 arithmetic.
 STEP = 0x9E3779B97F4A7C15 - 2**64
 FACTORS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+DRAWN_AHEAD = 32  # numbers of each image, as one tensor: one by one takes three times as long
 
 
 class _Keys:
@@ -19,12 +20,15 @@ class _Keys:
     def __init__(self, values: Tensor) -> None:
         self.values = values
         self.used = 0
+        self.ahead = values.new_empty(len(values), 0)
 
     def draw(self, count: int) -> Tensor:
         """The next random int64 (N,count)."""
-        numbers = torch.arange(self.used, self.used + count, device=self.values.device)
-        self.used += count
-        return random_bits(self.values[:, None], numbers)
+        start, self.used = self.used, self.used + count
+        if self.used > self.ahead.shape[1]:
+            numbers = torch.arange(self.used + DRAWN_AHEAD, device=self.values.device)
+            self.ahead = random_bits(self.values[:, None], numbers)
+        return self.ahead[:, start : self.used]
 
 
 _keys: ContextVar[_Keys | None] = ContextVar("keys", default=None)
@@ -87,7 +91,7 @@ def draw_unit(images: Tensor, *shape: int) -> Tensor:
     if keys is None:
         return torch.rand(len(images), *shape, device=images.device)
     bits = keys.draw(math.prod(shape))
-    return (_shifted(bits, 40) * 2.0**-24).view(-1, *shape)  # float32 holds 24 bits
+    return (_shifted(bits, 40) * 2.0**-24).reshape(-1, *shape)  # float32 holds 24 bits
 
 
 def draw_integers(images: Tensor, high: int, count: int) -> Tensor:
