@@ -92,7 +92,7 @@ def test_a_second_run_asks_nothing_and_more_views_only_for_themselves(situation:
     first, _ = situation.ask(situation.datamodule(views=2))
     again, asked = situation.ask(situation.datamodule(views=2))
     assert asked == 0
-    assert torch.equal(first, again) or torch.equal(first.nan_to_num(), again.nan_to_num())
+    assert torch.equal(first.nan_to_num(), again.nan_to_num())
     more, asked = situation.ask(situation.datamodule(views=5))
     assert asked == 3 * 24
     assert torch.equal(more[:2].nan_to_num(), first.nan_to_num())
