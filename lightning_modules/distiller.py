@@ -28,7 +28,9 @@ class Distiller(TrashClassifier):
 
     Loss = alpha · hard + (1 - alpha) · T² · KL(teacher ‖ student) + feature_weight · features, where the softmaxes of
     the KL are taken at temperature T (Hinton et al. 2015, arXiv:1503.02531). It differs only in training: validation
-    has the hard loss alone, and its checkpoints load as a TrashClassifier, without the teacher.
+    has the hard loss alone, and its checkpoints load as a TrashClassifier, without the teacher. Draws of augmentation
+    are shares of the image's sides: at another size the teacher sees the same crops, flips and shifts (angles are
+    measured in each one's own pixels, so that they are the same for one aspect ratio).
 
     Args:
         teacher: checkpoint of a TrashClassifier with the same classes, or several, whose logits are averaged.

@@ -232,6 +232,15 @@ def test_a_teacher_that_does_not_match_is_refused(
         student.setup("fit")
 
 
+def test_a_teacher_of_another_resize_mode_is_warned_of(save_teacher: Callable[..., str]) -> None:
+    student = build(teacher=save_teacher(preprocessing={**PREPROCESSING, "resize_mode": "landscape"}))
+    with (
+        pytest.warns(UserWarning, match="landscape.*student stretch"),
+        pytest.raises(UserError, match="its own images"),
+    ):
+        student.setup("fit")
+
+
 def test_no_teacher_is_told() -> None:
     with pytest.raises(UserError, match=r"lightning_module\.teacher=PATH"):
         build(teacher=None).setup("fit")

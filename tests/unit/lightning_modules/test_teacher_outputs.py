@@ -1,7 +1,6 @@
 import errno
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,7 @@ def test_whatever_changes_the_outputs_has_them_computed_anew(situation: Situatio
 
 
 def test_a_stopped_run_goes_on_with_the_view_it_was_at(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr(module, "BATCH", {"cpu": 10})
     forward = Teacher.forward
 
     def stop(self: Teacher, images: Tensor) -> Tensor:
