@@ -23,18 +23,9 @@ def distil(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[st
     return ["lightning_module=distiller", f"lightning_module.teacher={record['checkpoint']}", *TRAIN_ONLY]
 
 
-def test_a_teacher_of_another_size_is_asked_once(quick_run: Run, distil: list[str], tmp_path: Path) -> None:
-    def files() -> dict[str, int]:
-        return {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("data/cache/teacher-*/*.npy")}
-
-    first = quick_run(*distil, "lightning_module.views=2", "trainer.max_epochs=2", folder="first")
-    made = files()
-    assert made.keys() == {"0000.npy", "0001.npy"}
-    quick_run(*distil, "lightning_module.views=2", "trainer.max_epochs=2", folder="again")
-    assert files() == made
-    assert_same_weights(tmp_path / "first", tmp_path / "again")
-    # Who uses the student needs neither the teacher nor its outputs.
-    assert type(TrashClassifier.load_from_checkpoint(first["checkpoint"])) is TrashClassifier
+def kept_outputs(folder: Path) -> dict[str, int]:
+    """The files of the teacher's outputs and when they were written."""
+    return {file.name: file.stat().st_mtime_ns for file in folder.glob("data/cache/teacher-*/*.npy")}
 
 
 @pytest.mark.slow
@@ -42,7 +33,7 @@ def test_a_teacher_of_another_size_looks_on(quick_run: Run, distil: list[str], t
     for folder in ("first", "again"):
         quick_run(*distil, "augmentation=mixup_cutmix", folder=folder)
     assert_same_weights(tmp_path / "first", tmp_path / "again")
-    assert not list(tmp_path.glob("data/cache/teacher-*"))
+    assert not kept_outputs(tmp_path)
 
 
 @pytest.mark.parametrize("views", [2, pytest.param(0, marks=pytest.mark.slow)])
@@ -50,10 +41,15 @@ def test_a_resumed_student_equals_one_that_was_never_stopped(
     quick_run: Run, distil: list[str], tmp_path: Path, views: int
 ) -> None:
     settings = [*distil, f"lightning_module.views={views}"]
-    quick_run(*settings, "trainer.max_epochs=2", folder="whole")
+    whole = quick_run(*settings, "trainer.max_epochs=2", folder="whole")
+    outputs = kept_outputs(tmp_path)
+    assert sorted(outputs) == [f"{view:04d}.npy" for view in range(views)]
     stop_after(quick_run, settings, epochs=1, of=2)
     quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+    assert kept_outputs(tmp_path) == outputs  # the teacher was asked once
+    # Who uses the student needs neither the teacher nor its outputs.
+    assert type(TrashClassifier.load_from_checkpoint(whole["checkpoint"])) is TrashClassifier
 
 
 def test_mixed_images_are_refused_with_kept_outputs(quick_run: Run, distil: list[str]) -> None:
