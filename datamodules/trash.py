@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from atomic import write_text
@@ -24,6 +25,8 @@ from datamodules.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from datamodules.sampling import EpochSampler, Sampling
 from datamodules.split import stratified_fold, stratified_split
 from errors import UserError
+
+LARGE = "large"  # in a batch: the training images at `oversample` times the size
 
 Split = Literal["given", "merge"]
 OnBadImage = Literal["skip", "raise"]
@@ -51,6 +54,8 @@ class TrashDataModule(pl.LightningDataModule):
         augmentation: called with (images float [0, 1] (N, 3, H, W), target, num_classes=…) in training.
         class_names: fixes the classes and their order, as a checkpoint needs.
         train_fraction: share of the training images used, stratified, for quick trials.
+        oversample: training images are augmented at so many times the size and then averaged down, which keeps crops
+            and turns as sharp as the images of evaluation; 1: augmented at the size itself.
 
     `show_views` gives the training images a fixed number of augmentations, `show_also` shows them at a second size.
 
@@ -86,6 +91,7 @@ class TrashDataModule(pl.LightningDataModule):
         augmentation: nn.Module | None = None,
         class_names: Sequence[str] | None = None,
         train_fraction: float = 1.0,
+        oversample: int = 1,
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings.pop("augmentation")
@@ -100,6 +106,8 @@ class TrashDataModule(pl.LightningDataModule):
             raise UserError(f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}.")
         if not 0 < train_fraction <= 1:
             raise UserError(f"datamodule.train_fraction must lie above 0 and up to 1, not {train_fraction}.")
+        if oversample not in range(1, 9):
+            raise UserError(f"datamodule.oversample must be a whole number from 1 to 8, not {oversample}.")
         self.root = Path(root).expanduser()
         self.augmentation = augmentation
         self.class_names: list[str] = [str(name) for name in class_names or ()]
@@ -199,6 +207,10 @@ class TrashDataModule(pl.LightningDataModule):
             targets = self.train_dataset.targets
             kept, _ = stratified_split(targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
             self.train_dataset = self.train_dataset.subset(kept, train_bad)
+        if self.hparams["oversample"] > 1:
+            size = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
+            large = self.labelled_images({**self.preprocessing, "image_size": size})
+            self.train_dataset.also[LARGE] = Rows(large.file, self.train_dataset.images.rows)
         self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
 
         test = self._open("test", layout.test)
@@ -294,7 +306,7 @@ class TrashDataModule(pl.LightningDataModule):
         self._also = dict(preprocessings)
         self.augmentation = self.augmentation or BatchAugmentation()
         rows = self.train_dataset.images.rows
-        self.train_dataset.also = {
+        self.train_dataset.also |= {
             name: Rows(self.labelled_images(preprocessing).file, rows) for name, preprocessing in self._also.items()
         }
 
@@ -307,7 +319,8 @@ class TrashDataModule(pl.LightningDataModule):
             augment = self.augmentation.to(image.device)
             with nullcontext() if keys is None else keyed_draws(keys):
                 image, target = augment(image, target, num_classes=len(self.class_names))
-        return normalise(image, preprocessing), target
+        factor = image.shape[-1] // preprocessing["image_size"][1]
+        return normalise(F.avg_pool2d(image, factor) if factor > 1 else image, preprocessing), target
 
     def view_keys(self, view: Tensor, row: Tensor) -> Tensor:
         """Keys (N,) of views of the images in rows of `labelled_images`."""
@@ -316,6 +329,7 @@ class TrashDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
         if self.augmentation is None or self.trainer is None or not self.trainer.training:
+            batch.pop(LARGE, None)
             image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
             return {**batch, "image": normalise(image, self.preprocessing)}
         index, keys = batch["index"], None
@@ -328,7 +342,8 @@ class TrashDataModule(pl.LightningDataModule):
             keys = torch.randint(2**63 - 1, index.shape, device=index.device)
         for name, preprocessing in self._also.items():
             result[name], _ = self.augment_view(batch[name], batch["target"], keys, preprocessing)
-        result["image"], result["target"] = self.augment_view(batch["image"], batch["target"], keys, self.preprocessing)
+        image = result.pop(LARGE, batch["image"])
+        result["image"], result["target"] = self.augment_view(image, batch["target"], keys, self.preprocessing)
         return result
 
     def _choose_views(self, index: Tensor) -> Tensor:
