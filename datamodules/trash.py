@@ -26,7 +26,7 @@ from datamodules.sampling import EpochSampler, Sampling
 from datamodules.split import stratified_fold, stratified_split
 from errors import UserError
 
-LARGE = "large"  # in a batch: the training images at `oversample` times the size
+OVERSAMPLED = "oversampled"  # in a batch: the training images at `oversample` times the size
 
 Split = Literal["given", "merge"]
 OnBadImage = Literal["skip", "raise"]
@@ -210,7 +210,7 @@ class TrashDataModule(pl.LightningDataModule):
         if self.hparams["oversample"] > 1:
             size = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
             large = self.labelled_images({**self.preprocessing, "image_size": size})
-            self.train_dataset.also[LARGE] = Rows(large.file, self.train_dataset.images.rows)
+            self.train_dataset.also[OVERSAMPLED] = Rows(large.file, self.train_dataset.images.rows)
         self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
 
         test = self._open("test", layout.test)
@@ -329,7 +329,7 @@ class TrashDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
         if self.augmentation is None or self.trainer is None or not self.trainer.training:
-            batch.pop(LARGE, None)
+            batch.pop(OVERSAMPLED, None)
             image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
             return {**batch, "image": normalise(image, self.preprocessing)}
         index, keys = batch["index"], None
@@ -342,7 +342,7 @@ class TrashDataModule(pl.LightningDataModule):
             keys = torch.randint(2**63 - 1, index.shape, device=index.device)
         for name, preprocessing in self._also.items():
             result[name], _ = self.augment_view(batch[name], batch["target"], keys, preprocessing)
-        image = result.pop(LARGE, batch["image"])
+        image = result.pop(OVERSAMPLED, batch["image"])
         result["image"], result["target"] = self.augment_view(image, batch["target"], keys, self.preprocessing)
         return result
 

@@ -287,6 +287,27 @@ def test_workers_hand_over_the_other_images_too(tiny_root: Path, build: Callable
             np.testing.assert_array_equal(image, decode(name, (16, 16)))
 
 
+def test_oversampled_images_are_augmented_large_and_averaged_down(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, augmentation=WARP, oversample=2)
+    direct = build(tiny_root, augmentation=WARP, image_size=(16, 24))
+    for each in (datamodule, direct):
+        each.show_views(2)
+    batch = show(datamodule, 1)
+    torch.testing.assert_close(batch["image"], torch.nn.functional.avg_pool2d(show(direct, 1)["image"], 2))
+    assert set(batch) == set(show(direct, 1))
+    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_oversampled_images_are_evaluated_at_their_own_size(tiny_root: Path, build: Callable) -> None:
+    datamodule, direct = (build(tiny_root, augmentation=WARP, oversample=factor) for factor in (3, 1))
+    batches = []
+    for each in (datamodule, direct):
+        each.trainer = Trainer(training=False)
+        batches.append(each.on_after_batch_transfer(each.train_dataset.__getitems__([0, 5]), 0))
+    assert batches[0].keys() == batches[1].keys()
+    assert torch.equal(batches[0]["image"], batches[1]["image"])
+
+
 # --- splits ---
 
 
@@ -503,6 +524,8 @@ def test_missing_root(tmp_path: Path, build: Callable) -> None:
         ({"image_size": [64]}, "height, width"),
         ({"image_size": [0, 64]}, "height, width"),
         ({"train_fraction": 0}, "train_fraction"),
+        ({"oversample": 0}, "oversample"),
+        ({"oversample": 1.5}, "oversample"),
     ],
 )
 def test_wrong_settings_name_the_choices(tmp_path: Path, options: dict, message: str) -> None:
