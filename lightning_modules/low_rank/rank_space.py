@@ -17,6 +17,7 @@ from lightning_modules.low_rank.layers import allowed_kinds, find_layers, layer_
 from lightning_modules.low_rank.macs import measure_layers
 
 STEP = 0.05
+SHARES = [round(STEP * step, 2) for step in range(1, round(1 / STEP) + 1)]
 WORTHWHILE = 0.01  # share of the network's MACs: what costs less stays dense
 
 
@@ -59,9 +60,9 @@ def draw_budgets(cfg: DictConfig, trial: Trial, pattern_of: Callable[[str], str]
         least[pattern] = least.get(pattern, 0) + least_macs
     shares = {}
     for pattern, macs in dense.items():
-        steps = int((1 - least[pattern] / macs) / STEP)
-        if steps > 0 and macs >= WORTHWHILE * sum(dense.values()):
-            shares[pattern] = round(trial.suggest_float(pattern, round(1 - STEP * steps, 2), 1, step=STEP), 2)
+        low = next(share for share in SHARES if int(share * macs) >= least[pattern])
+        if low < 1 and macs >= WORTHWHILE * sum(dense.values()):
+            shares[pattern] = round(trial.suggest_float(pattern, low, 1, step=STEP), 2)
     if not shares:
         raise UserError(f"Nothing in {cfg.checkpoint} can be factorised within callbacks.low_rank: {limits}.")
     return {"callbacks.low_rank.budget": shares}

@@ -198,8 +198,9 @@ def _choose_under_budget(
     least = fixed + sum(options[name][0].macs for name in names)
     if target < least:
         raise UserError(
-            f"low rank: a budget of {target:,} MACs{whose} cannot be reached: the ranks allowed here go down to "
-            f"{least:,} ({least / total:.1%} of the dense model's {total:,}), of which {fixed:,} lie in layers left alone"
+            f"low rank: a budget of {target:,} MACs{whose} cannot be reached: "
+            f"the ranks allowed here go down to {least:,}"
+            f" ({least / total:.1%} of the dense model's {total:,}), of which {fixed:,} lie in layers left alone"
         )
     choices = [
         [(costs[name].macs, 0.0), *zip((option.macs for option in options[name]), losses[name], strict=True)]
