@@ -1,4 +1,4 @@
-"""The search space of `+sweep=nas`: a network of block strings and its input, drawn one choice after the other.
+"""The search spaces of `+sweep=nas` and `+sweep=nas_lite0`: a network and its input, drawn one choice after the other.
 
 Built for 0.5 to 5 million MACs. There the first layers cost most, so widths grow and strides come early: a map is
 halved until its shorter side is `FREE_SIDE` at most, and kept from `LAST_SIDE` on; between the two the trial chooses.
@@ -9,10 +9,13 @@ from typing import Any
 from omegaconf import DictConfig
 from optuna import Trial
 
+from lightning_modules.backbones.block_net import LITE0_BLOCKS
+
 LANDSCAPES = ("24x36", "32x48", "40x56", "48x64")  # height x width
 FREE_SIDE = 12
 LAST_SIDE = 5
 FULL_STEM_SIDE = 40  # images of at most this height may keep their resolution in the stem
+LITE0_FULL_STEM_SIDE, LITE0_FREE_SIDE = 24, 8  # its layers are wide
 # Of the stages, from the first: fewest and most channels, and their step.
 CHANNELS = ((8, 24, 4), (16, 40, 8), (24, 80, 8), (48, 112, 16))
 EARLY_KINDS = ("ds", "ir", "er", "sn")  # of the first two stages: later, fused blocks would eat the budget
@@ -54,6 +57,31 @@ def nas_space(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
     }
 
 
+def lite0_space(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
+    """Overrides that cut EfficientNet-Lite0 short in stages, blocks and resolution; what is left keeps its weights.
+
+    Args:
+        cfg: a configuration with `backbone=lite0_cut`.
+    """
+    image_size, resize_mode = draw_input(trial)
+    stem_stride = trial.suggest_categorical("stem.stride", (1, 2)) if image_size[0] <= LITE0_FULL_STEM_SIDE else 2
+    side = halved(image_size[0], stem_stride)
+    blocks = []
+    for stage in range(trial.suggest_int("stages", 2, 4)):
+        kind, repeats, kernel, _, *rest = LITE0_BLOCKS[stage].split("_")
+        # the first stage is cheap at any size, and has a stride of 1 in Lite0
+        stride = draw_stride(trial, stage, side, free_side=max(image_size) if stage == 0 else LITE0_FREE_SIDE)
+        repeats = f"r{trial.suggest_int(f'stage{stage}.repeats', 1, int(repeats[1:]))}"
+        blocks.append("_".join([kind, repeats, kernel, f"s{stride}", *rest]))
+        side = halved(side, stride)
+    return {
+        "image_size": image_size,
+        "resize_mode": resize_mode,
+        "backbone.kwargs.stem_stride": stem_stride,
+        "backbone.kwargs.blocks": blocks,
+    }
+
+
 def draw_input(trial: Trial) -> tuple[list[int], str]:
     """Height and width, and how photographs are brought to them."""
     resize_mode = trial.suggest_categorical("input.resize_mode", ("stretch", "letterbox", "landscape"))
@@ -68,9 +96,9 @@ def halved(side: int, stride: int) -> int:
     return -(-side // stride)
 
 
-def draw_stride(trial: Trial, stage: int, side: int) -> int:
+def draw_stride(trial: Trial, stage: int, side: int, free_side: int = FREE_SIDE) -> int:
     """1 or 2; only for a map of middling size is there a choice."""
-    if side > FREE_SIDE:
+    if side > free_side:
         return 2
     if side <= LAST_SIDE:
         return 1
