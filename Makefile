@@ -8,7 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python run.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train decompose submit sweep show-data test test-full lint bench clean
+.PHONY: help setup train slim decompose submit sweep show-data test test-full lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_ep
 decompose: setup ## squeeze CHECKPOINT=path to BUDGET=0.6 of its MACs, repair, fine-tune, submit (DATA= as for submit)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make decompose CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	$(RUN) experiment=decompose "checkpoint='$(CHECKPOINT)'" callbacks.low_rank.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+
+slim: setup ## drop channels of CHECKPOINT=path (block_net, lite0_cut) to BUDGET=0.6 of its MACs, fine-tune, submit
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make slim CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
+	$(RUN) experiment=slim "checkpoint='$(CHECKPOINT)'" callbacks.slimming.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
 
 submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else the one it was trained on)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }

@@ -32,10 +32,12 @@ from callbacks.macs import count_macs
 from datamodules.sampling import EpochSampler
 from datamodules.trash import TrashDataModule
 from errors import UserError
+from lightning_modules.backbones.factory import create_backbone
 from lightning_modules.checkpoint import read_checkpoint
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.low_rank import RankPlan, apply_plan, collect_moments, select_ranks
 from lightning_modules.low_rank.ranks import Policy
+from lightning_modules.slimming import slim
 
 # key of a row: heading and format
 COLUMNS = {
@@ -77,6 +79,15 @@ def decompose_by_setting(bench: Bench, share: float, policy: Policy) -> Built:
     return apply_plan(bench.model, found), f"{policy} {setting:.4f}, {len(found.layers)} layers"
 
 
+def slim_channels(bench: Bench, share: float) -> Built:
+    """Fewer channels in place of lower ranks."""
+    images = (images for images, _ in bench.calibration)
+    architecture, weights = slim(bench.model, images, bench.image, share)
+    model = create_backbone("block_net", len(bench.class_names), kwargs=architecture)
+    model.load_state_dict(weights)
+    return model.eval(), f"stem {architecture['stem_size']}"
+
+
 # method: (how, what it is)
 METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "dense": (lambda bench, _: (apply_plan(bench.model, RankPlan()), "as trained"), "the trained network"),
@@ -86,6 +97,7 @@ METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "budget_plain": (partial(decompose, policy="budget"), "least error of the weights"),
     "budget": (partial(decompose, policy="budget", data_aware=True), "least error of the outputs"),
     "sensitivity": (partial(decompose, policy="sensitivity", data_aware=True), "least rise of the loss"),
+    "slim": (slim_channels, "channels dropped by how little they move the logits (`make slim`)"),
     "narrow": (
         lambda bench, share: narrow(bench.backbone, len(bench.class_names), bench.image, share * bench.macs),
         "peer: fewer channels, trained from scratch",

@@ -18,6 +18,7 @@ from callbacks.low_rank_report import (
     Decomposition,
     Stage,
     decomposition_figure,
+    measure_stage,
     plan_rows,
 )
 from callbacks.macs import count_macs
@@ -26,12 +27,9 @@ from callbacks.pictures import save_figure
 from callbacks.tracking import tolerate_wandb
 from errors import UserError
 from lightning_modules.batchnorm import reestimate_batchnorm
-from lightning_modules.fold_batchnorm import fold_batchnorm
 from lightning_modules.freeze import Freeze, check_freeze, freeze_layers
 from lightning_modules.low_rank import RankPlan, collect_moments, select_ranks
-from lightning_modules.low_rank.macs import evaluating
 from lightning_modules.low_rank.ranks import Policy
-from lightning_modules.metrics import MacroF1
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +148,7 @@ class LowRankDecomposition(Callback):
         images = list(eval_batches(datamodule, datamodule.train_dataset, device, self.calibration_images))
         settings = {"policy": policy, "data_aware": self.data_aware, "fold_batchnorm": self.fold_batchnorm}
         report = Decomposition(settings | self.selection)
-        report.add(self.measure("dense", trainer, pl_module))
+        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
         moments = collect_moments(pl_module.model, images) if self.data_aware else None
         plan = select_ranks(
             pl_module.model, images[0][0][:1], policy, moments=moments, calibration=images, **self.selection
@@ -159,27 +157,16 @@ class LowRankDecomposition(Callback):
         if not plan.layers:
             log.warning("Low rank: no layer is factorised with these settings; the network stays dense.")
         pl_module.apply_rank_plan(plan, moments)
-        report.add(self.measure("decomposed", trainer, pl_module))
+        report.add(measure_stage("decomposed", pl_module, datamodule, self.fold_batchnorm))
         if self.bn_images:
             batches = eval_batches(datamodule, datamodule.train_dataset, device, self.bn_images)
             reestimate_batchnorm(pl_module.model, (images for images, _ in batches))
-            report.add(self.measure("BatchNorm re-estimated", trainer, pl_module))
+            report.add(measure_stage("BatchNorm re-estimated", pl_module, datamodule, self.fold_batchnorm))
         freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])
         self.done = True
         if trainer.is_global_zero:
             plan.save(self.folder / "plan.yaml")
             self.publish(trainer, report, plan)
-
-    def measure(self, stage: str, trainer: Trainer, pl_module: Any) -> Stage:
-        """F1 on all of val, and MACs of the network as it will predict."""
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        f1 = MacroF1(len(pl_module.class_names)).to(pl_module.device)
-        with evaluating(pl_module.model):
-            for images, targets in eval_batches(datamodule, datamodule.val_dataset, pl_module.device):
-                f1.update(pl_module.model(images), targets)
-        input_size = (3, *pl_module.preprocessing["image_size"])
-        model = fold_batchnorm(pl_module.model, input_size) if self.fold_batchnorm else pl_module.model
-        return Stage.of(stage, f1.compute().item(), count_macs(model, input_size))
 
     def publish(self, trainer: Trainer, report: Decomposition, plan: RankPlan | None = None) -> None:
         """To the run's folder, the console and W&B; with the plan at the start, without at the end."""

@@ -10,8 +10,13 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from atomic import write_text
-from callbacks.macs import MacsReport
+from callbacks.eval_batches import eval_batches
+from callbacks.macs import MacsReport, count_macs
+from datamodules.trash import TrashDataModule
+from lightning_modules.fold_batchnorm import fold_batchnorm
 from lightning_modules.low_rank import RankPlan
+from lightning_modules.low_rank.macs import evaluating
+from lightning_modules.metrics import MacroF1
 
 FILE = "decomposition.json"
 COUNTED = """MACs of one image: convolutions and linear layers, as a budget counts them
@@ -34,6 +39,21 @@ class Stage:
         return cls(stage, f1, report.flop_counter_macs, report.macs, report.params)
 
 
+def measure_stage(stage: str, pl_module: Any, datamodule: TrashDataModule, folded: bool) -> Stage:
+    """F1 of a TrashClassifier on all of val, and MACs of its network as it will predict.
+
+    Args:
+        folded: whether BatchNorm is folded before MACs are counted.
+    """
+    f1 = MacroF1(len(pl_module.class_names)).to(pl_module.device)
+    with evaluating(pl_module.model):
+        for images, targets in eval_batches(datamodule, datamodule.val_dataset, pl_module.device):
+            f1.update(pl_module.model(images), targets)
+    input_size = (3, *pl_module.preprocessing["image_size"])
+    model = fold_batchnorm(pl_module.model, input_size) if folded else pl_module.model
+    return Stage.of(stage, f1.compute().item(), count_macs(model, input_size))
+
+
 @dataclass
 class Decomposition:
     """The stages so far, and the settings that led to them (plain data)."""
@@ -47,8 +67,8 @@ class Decomposition:
         data = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return cls(data["settings"], [Stage(**stage) for stage in data["stages"]])
 
-    def save(self, folder: Path) -> None:
-        write_text(folder / FILE, json.dumps(asdict(self), ensure_ascii=False, indent=2))
+    def save(self, folder: Path, name: str = FILE) -> None:
+        write_text(folder / name, json.dumps(asdict(self), ensure_ascii=False, indent=2))
 
     def add(self, stage: Stage) -> None:
         """Append a stage; one of the same name is replaced, so that a run may be finished twice."""
@@ -65,9 +85,9 @@ class Decomposition:
             for each in self.stages
         ]
 
-    def table(self) -> Table:
+    def table(self, title: str = "Decomposition") -> Table:
         """The stages for the console."""
-        table = Table(title="Decomposition", title_justify="left")
+        table = Table(title=title, title_justify="left")
         table.caption = COUNTED
         for column in self.columns():
             table.add_column(column, justify="left" if not column else "right")

@@ -72,7 +72,7 @@ def open_cache(
         return cache
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(cache_dir / f"{stem}.lock"):
+        with locked(cache_dir / f"{stem}.lock", "builds the image cache"):
             if (cache := _read(file, shape)) is not None:
                 return cache  # another process built it while this one waited
             # Nobody else can be building this key now, so these were left by a killed build.
@@ -127,12 +127,13 @@ def _read(file: Path, shape: tuple[int, ...]) -> Cache | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Hold a lock file; `doing` tells whoever waits what the other process is at."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("Waiting for another process that builds the image cache (%s).", path)
+        log.info("Waiting for another process that %s (%s).", doing, path)
         lock.acquire()
     try:
         yield
@@ -167,7 +168,7 @@ def _write_images(stream: IO[bytes], shape: tuple[int, ...], paths: Sequence[Pat
     bad = {}
     zeros = bytes(int(np.prod(shape[1:])))
     # PIL decodes and resizes outside Python's lock, so threads use all cores.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(), _progress(len(paths)) as bar:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(), progress(len(paths)) as bar:
         # PIL warns of odd but readable files; what cannot be read is reported in `bad`.
         warnings.filterwarnings("ignore", module="PIL")
         task = bar.add_task("Decoding images, once", total=len(paths))
@@ -181,7 +182,8 @@ def _write_images(stream: IO[bytes], shape: tuple[int, ...], paths: Sequence[Pat
     return bad
 
 
-def _progress(total: int) -> Progress:
+def progress(total: int) -> Progress:
+    """A bar for `total` images in a terminal, hidden where they are few."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=total < PROGRESS_FROM or not console.is_terminal)

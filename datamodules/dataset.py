@@ -24,6 +24,8 @@ class CachedImages(Dataset):
         images: uint8 (N, H, W, 3).
         bad: the files that could not be read. For labelled data they are left out of the rest; for unlabelled
             data they stay, as black images.
+
+    `also` may hold more cached images of the same files, by the name that they get in a batch.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class CachedImages(Dataset):
         self.targets = targets
         self.images = images
         self.bad = bad
+        self.also: dict[str, Rows] = {}
 
     def readable(self) -> np.ndarray:
         """Positions of the images that are not in `bad`."""
@@ -62,9 +65,10 @@ class CachedImages(Dataset):
         return {name: values[0] for name, values in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """`image` uint8 (N, H, W, 3), `target` int64 (N,), `index` int64 (N,): the positions asked for."""
+        """`image` uint8 (N, H, W, 3), `target` int64 (N,), `index` int64 (N,): the positions asked for; and `also`."""
         index = np.asarray(indices, dtype=np.int64)
         batch = {"image": self.images[index], "target": self.targets[index], "index": index}
+        batch |= {name: images[index] for name, images in self.also.items()}
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 

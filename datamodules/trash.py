@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,16 +12,21 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from atomic import write_text
-from datamodules.cache import BadImage, Rows, open_cache
+from datamodules.augmentation import BatchAugmentation
+from datamodules.augmentation.draws import image_keys, keyed_draws
+from datamodules.cache import BadImage, Cache, Rows, open_cache
 from datamodules.dataset import UNKNOWN, CachedImages, collate
 from datamodules.decode import ResizeMode
 from datamodules.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from datamodules.sampling import EpochSampler, Sampling
 from datamodules.split import stratified_fold, stratified_split
 from errors import UserError
+
+LARGE = "large"  # in a batch: the training images at `oversample` times the size
 
 Split = Literal["given", "merge"]
 OnBadImage = Literal["skip", "raise"]
@@ -48,6 +54,10 @@ class TrashDataModule(pl.LightningDataModule):
         augmentation: called with (images float [0, 1] (N, 3, H, W), target, num_classes=…) in training.
         class_names: fixes the classes and their order, as a checkpoint needs.
         train_fraction: share of the training images used, stratified, for quick trials.
+        oversample: training images are augmented at so many times the size and then averaged down, which keeps crops
+            and turns as sharp as the images of evaluation; 1: augmented at the size itself.
+
+    `show_views` gives the training images a fixed number of augmentations, `show_also` shows them at a second size.
 
     Raises (in `prepare_data` and `setup`):
         UserError: no data, classes that do not fit, an impossible split, a cache folder that is not writable.
@@ -81,6 +91,7 @@ class TrashDataModule(pl.LightningDataModule):
         augmentation: nn.Module | None = None,
         class_names: Sequence[str] | None = None,
         train_fraction: float = 1.0,
+        oversample: int = 1,
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings.pop("augmentation")
@@ -95,6 +106,8 @@ class TrashDataModule(pl.LightningDataModule):
             raise UserError(f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}.")
         if not 0 < train_fraction <= 1:
             raise UserError(f"datamodule.train_fraction must lie above 0 and up to 1, not {train_fraction}.")
+        if oversample not in range(1, 9):
+            raise UserError(f"datamodule.oversample must be a whole number from 1 to 8, not {oversample}.")
         self.root = Path(root).expanduser()
         self.augmentation = augmentation
         self.class_names: list[str] = [str(name) for name in class_names or ()]
@@ -105,8 +118,9 @@ class TrashDataModule(pl.LightningDataModule):
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
         }
-        self._mean = torch.tensor(self.preprocessing["mean"]).view(1, 3, 1, 1)
-        self._std = torch.tensor(self.preprocessing["std"]).view(1, 3, 1, 1)
+        self.views = 0
+        """So many augmentations of each training image, over and over; 0: always new ones."""
+        self._also: dict[str, Mapping[str, Any]] = {}
         self._layout: Layout | None = None
         self._opened: dict[str, CachedImages] = {}
 
@@ -151,15 +165,7 @@ class TrashDataModule(pl.LightningDataModule):
         """All images of a part, the bad ones as black rows."""
         if part not in self._opened:
             paths = [record.path for record in records]
-            height, width = self.preprocessing["image_size"]
-            cache = open_cache(
-                part,
-                self.root,
-                paths,
-                Path(self.hparams["cache_dir"]),
-                image_size=(height, width),
-                resize_mode=self.hparams["resize_mode"],
-            )
+            cache = self._open_cache(part, paths, self.preprocessing)
             base = self.root / "test" / UNLABELLED if part == "unlabelled" else self.root
             names = [path.relative_to(base).as_posix() for path in paths]
             bad = [BadImage(paths[position], why, names[position]) for position, why in cache.bad.items()]
@@ -178,6 +184,17 @@ class TrashDataModule(pl.LightningDataModule):
             )
         return self._opened[part]
 
+    def _open_cache(self, part: str, paths: list[Path], preprocessing: Mapping[str, Any]) -> Cache:
+        height, width = preprocessing["image_size"]
+        return open_cache(
+            part,
+            self.root,
+            paths,
+            Path(self.hparams["cache_dir"]),
+            image_size=(height, width),
+            resize_mode=preprocessing["resize_mode"],
+        )
+
     def _setup_labelled(self, layout: Layout) -> None:
         pool = self._open("labelled", [*layout.train, *layout.val])
         good = pool.readable()
@@ -190,6 +207,10 @@ class TrashDataModule(pl.LightningDataModule):
             targets = self.train_dataset.targets
             kept, _ = stratified_split(targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
             self.train_dataset = self.train_dataset.subset(kept, train_bad)
+        if self.hparams["oversample"] > 1:
+            size = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
+            large = self.labelled_images({**self.preprocessing, "image_size": size})
+            self.train_dataset.also[LARGE] = Rows(large.file, self.train_dataset.images.rows)
         self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
 
         test = self._open("test", layout.test)
@@ -266,17 +287,75 @@ class TrashDataModule(pl.LightningDataModule):
             **options,
         )
 
+    def labelled_images(self, preprocessing: Mapping[str, Any]) -> Rows:
+        """Every image of train and val at another size and resize mode; `train_dataset.images.rows` are its rows."""
+        paths = self._opened["labelled"].paths
+        return Rows(self._open_cache("labelled", paths, preprocessing).file, np.arange(len(paths)))
+
+    def show_views(self, views: int) -> None:
+        """Show each training image in `views` augmentations that depend on `seed` alone, in turn with the epochs.
+
+        The batch gets `view` and `row`, int64 (N,): what `augment_view` needs to show the same. Where sampling draws
+        an image more than once an epoch, its views are drawn too.
+        """
+        self.views = views
+        self.augmentation = self.augmentation or BatchAugmentation()
+
+    def show_also(self, preprocessings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put the same training images, augmented alike, into the batch in other preprocessings, by the names given."""
+        self._also = dict(preprocessings)
+        self.augmentation = self.augmentation or BatchAugmentation()
+        rows = self.train_dataset.images.rows
+        self.train_dataset.also |= {
+            name: Rows(self.labelled_images(preprocessing).file, rows) for name, preprocessing in self._also.items()
+        }
+
+    def augment_view(
+        self, image: Tensor, target: Tensor, keys: Tensor | None, preprocessing: Mapping[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """Images uint8 (N, H, W, 3) augmented as their keys say (None: anew), normalised; and their targets."""
+        image = image.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        if self.augmentation is not None:
+            augment = self.augmentation.to(image.device)
+            with nullcontext() if keys is None else keyed_draws(keys):
+                image, target = augment(image, target, num_classes=len(self.class_names))
+        factor = image.shape[-1] // preprocessing["image_size"][1]
+        return normalise(F.avg_pool2d(image, factor) if factor > 1 else image, preprocessing), target
+
+    def view_keys(self, view: Tensor, row: Tensor) -> Tensor:
+        """Keys (N,) of views of the images in rows of `labelled_images`."""
+        return image_keys(self.hparams["seed"], view, row)
+
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
-        image, target = batch["image"].permute(0, 3, 1, 2), batch["target"]
-        if self._mean.device != image.device:
-            self._mean, self._std = self._mean.to(image.device), self._std.to(image.device)
-        image = image.to(torch.float32).div_(255)
-        if self.augmentation is not None and self.trainer is not None and self.trainer.training:
-            augment = self.augmentation.to(image.device)
-            image, target = augment(image, target, num_classes=len(self.class_names))
-        image = image.sub(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
-        return {**batch, "image": image, "target": target}
+        if self.augmentation is None or self.trainer is None or not self.trainer.training:
+            batch.pop(LARGE, None)
+            image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
+            return {**batch, "image": normalise(image, self.preprocessing)}
+        index, keys = batch["index"], None
+        result = dict(batch)
+        if self.views:
+            result["view"] = self._choose_views(index)
+            result["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
+            keys = self.view_keys(result["view"], result["row"])
+        elif self._also:
+            keys = torch.randint(2**63 - 1, index.shape, device=index.device)
+        for name, preprocessing in self._also.items():
+            result[name], _ = self.augment_view(batch[name], batch["target"], keys, preprocessing)
+        image = result.pop(LARGE, batch["image"])
+        result["image"], result["target"] = self.augment_view(image, batch["target"], keys, self.preprocessing)
+        return result
+
+    def _choose_views(self, index: Tensor) -> Tensor:
+        if self.hparams["sampling"] == "none":
+            return torch.full_like(index, self.trainer.current_epoch % self.views)  # type: ignore[union-attr]
+        return torch.randint_like(index, self.views)
+
+
+def normalise(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+    """Images (N, 3, H, W) in [0, 1] less the mean, by the standard deviation, in channels_last memory."""
+    mean, std = (torch.tensor(preprocessing[name], device=image.device).view(1, 3, 1, 1) for name in ("mean", "std"))
+    return image.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def _plain(value: Any) -> Any:

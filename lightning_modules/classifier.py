@@ -90,6 +90,14 @@ class TrashClassifier(LightningModule):
         whole = RankPlan.from_dict(earlier).then(plan) if earlier else plan
         self.hparams["rank_plan"] = whole.to_dict()
 
+    def replace_network(self, backbone: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+        """Go on with another network of these weights (`name` and `kwargs` as in `backbone`), also in checkpoints."""
+        self.hparams["backbone"] = {"pretrained": False, "weights": None, **backbone}
+        device = self.device
+        self.configure_backbone()
+        self.model.load_state_dict(state)
+        self.model.to(device)
+
     def configure_loss(self) -> None:
         self.loss = create_loss(self.hparams["loss"], self.hparams["class_counts"])
 

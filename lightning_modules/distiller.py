@@ -1,29 +1,44 @@
 """Learn from a trained network as well as from the labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from datamodules.trash import TrashDataModule
 from errors import UserError
 from lightning_modules.classifier import Batch, TrashClassifier
+from lightning_modules.teacher_outputs import teacher_outputs
+
+
+class Teacher(NamedTuple):
+    """A frozen network in eval mode, the checkpoint it came from, and how it wants its images."""
+
+    checkpoint: str
+    network: nn.Module
+    preprocessing: Mapping[str, Any]
 
 
 class Distiller(TrashClassifier):
-    """A TrashClassifier that also imitates a teacher, which sees the same augmented images.
+    """A TrashClassifier that also imitates a teacher, which sees the same augmented images in its own preprocessing.
 
     Loss = alpha · hard + (1 - alpha) · T² · KL(teacher ‖ student) + feature_weight · features, where the softmaxes of
     the KL are taken at temperature T (Hinton et al. 2015, arXiv:1503.02531). It differs only in training: validation
-    has the hard loss alone, and its checkpoints load as a TrashClassifier, without the teacher.
+    has the hard loss alone, and its checkpoints load as a TrashClassifier, without the teacher. Draws of augmentation
+    are shares of the image's sides: at another size the teacher sees the same crops, flips and shifts (angles are
+    measured in each one's own pixels, so that they are the same for one aspect ratio).
 
     Args:
-        teacher: checkpoint of a TrashClassifier with the same classes.
+        teacher: checkpoint of a TrashClassifier with the same classes, or several, whose logits are averaged.
         temperature: T, above 0.
         alpha: share of the hard labels' loss, in [0, 1].
         feature_weight: of `feature_loss` between what the two classifying layers see; 0: none.
+        views: show each training image in so many augmentations and ask the teacher about each just once, before
+            training (`teacher_outputs`); 0: new augmentations in each epoch, on which the teacher is asked.
         **settings: of TrashClassifier.
 
     Raises:
@@ -32,53 +47,86 @@ class Distiller(TrashClassifier):
 
     def __init__(
         self,
-        teacher: str | None = None,
+        teacher: str | Sequence[str] | None = None,
         temperature: float = 4.0,
         alpha: float = 0.5,
         feature_weight: float = 0.0,
+        views: int = 0,
         **settings: Any,
     ) -> None:
-        if not temperature > 0 or not 0 <= alpha <= 1 or not feature_weight >= 0:
+        if not temperature > 0 or not 0 <= alpha <= 1 or not feature_weight >= 0 or not views >= 0:
             raise UserError(
-                f"Distillation needs temperature above 0, alpha in 0..1 and feature_weight of at least 0, not "
-                f"{temperature}, {alpha} and {feature_weight}."
+                f"Distillation needs temperature above 0, alpha in 0..1, feature_weight and views of at least 0, not "
+                f"{temperature}, {alpha}, {feature_weight} and {views}."
             )
         super().__init__(**settings)
-        # In a list, so that it is no submodule: it is neither saved nor averaged, optimized or set to train mode.
-        self._teacher: list[nn.Module] = []
+        self.teacher_paths = [teacher] if isinstance(teacher, str) else list(teacher or ())
+        if feature_weight and (views or len(self.teacher_paths) > 1):
+            raise UserError(
+                "Features are matched with one teacher that looks on: with lightning_module.feature_weight set, give "
+                "one teacher and leave lightning_module.views=0."
+            )
+        # In a list, so that they are no submodules: neither saved nor averaged, optimized or set to train mode.
+        self._teachers: list[Teacher] = []
+        self._outputs: Tensor | None = None
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and not self._teacher:
-            self._teacher.append(self.load_teacher())
-
-    def load_teacher(self) -> nn.Module:
-        """The frozen teacher, checked against this network's classes and normalisation."""
-        from lightning_modules.checkpoint import read_checkpoint  # which imports the modules it can create
-
-        path = self.hparams["teacher"]
-        if not path:
+        if stage != "fit" or self._teachers or self._outputs is not None:
+            return
+        if not self.teacher_paths:
             raise UserError("Distillation needs a trained model: lightning_module.teacher=PATH of its checkpoint.")
-        hparams = read_checkpoint(path)["hyper_parameters"]
-        for what, ours, theirs in (
-            ("classes", self.class_names, hparams["class_names"]),
-            *((key, self.preprocessing[key], hparams["preprocessing"][key]) for key in ("mean", "std")),
-        ):
-            if list(ours) != list(theirs):
-                raise UserError(f"The teacher {path} has other {what}: {list(theirs)} instead of {list(ours)}.")
-        teacher = TrashClassifier.load_from_checkpoint(path, map_location="cpu").model
-        return teacher.requires_grad_(False).eval()
+        teachers = [load_teacher(path, self.class_names) for path in self.teacher_paths]
+        for teacher in teachers:
+            theirs, ours = (each["resize_mode"] for each in (teacher.preprocessing, self.preprocessing))
+            if theirs != ours:
+                rank_zero_warn(
+                    f"The teacher {teacher.checkpoint} has resize_mode={theirs}, the student {ours}: crops and flips "
+                    "do not show them the same part of every image."
+                )
+        datamodule = self.trainer.datamodule if self._trainer else None  # type: ignore[attr-defined]
+        if self.hparams["views"]:
+            self._outputs = self.ask_once(teachers, datamodule)
+            return
+        self._teachers = teachers
+        if any(teacher.preprocessing != self.preprocessing for teacher in teachers):
+            if not isinstance(datamodule, TrashDataModule):
+                raise UserError(
+                    f"The teacher {self.teacher_paths[0]} has another preprocessing: only a TrashDataModule can show "
+                    f"it its own images. Its: {teachers[0].preprocessing}; the student's: {self.preprocessing}."
+                )
+            datamodule.show_also({image_name(n): teacher.preprocessing for n, teacher in enumerate(teachers)})
+
+    def ask_once(self, teachers: list[Teacher], datamodule: Any) -> Tensor:
+        """Mean logits (views, rows, classes) of the teachers, for `view` and `row` of a batch."""
+        if not isinstance(datamodule, TrashDataModule):
+            raise UserError(f"lightning_module.views needs a TrashDataModule, not {datamodule!r}.")
+        views = self.hparams["views"]
+        datamodule.show_views(views)
+        tables = [
+            teacher_outputs(
+                teacher.network,
+                datamodule,
+                checkpoint=teacher.checkpoint,
+                preprocessing=teacher.preprocessing,
+                views=views,
+                device=self.trainer.strategy.root_device,
+            )
+            for teacher in teachers
+        ]
+        return torch.stack(tables).mean(0)
 
     def on_fit_start(self) -> None:
-        self._teacher[0].to(self.device)
+        for teacher in self._teachers:
+            teacher.network.to(self.device)
+        if self._outputs is not None:
+            self._outputs = self._outputs.to(self.device)
 
     def logits_and_loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
         if stage != "train":
             return super().logits_and_loss(batch, stage)
-        teacher = self._teacher[0]
         with classifier_input(self.model) as features:
             logits, hard = super().logits_and_loss(batch, stage)
-        with torch.no_grad(), classifier_input(teacher) as teacher_features:
-            teacher_logits = teacher(batch["image"])
+        teacher_logits, teacher_features = self.ask_teachers(batch)
         alpha, feature_weight = self.hparams["alpha"], self.hparams["feature_weight"]
         soft = distillation_loss(logits, teacher_logits, self.hparams["temperature"])
         loss = alpha * hard + (1 - alpha) * soft
@@ -88,6 +136,36 @@ class Distiller(TrashClassifier):
             loss = loss + feature_weight * parts["train/feature_loss"]
         self.log_dict(parts, on_step=False, on_epoch=True, batch_size=len(logits))
         return logits, loss
+
+    @torch.no_grad()
+    def ask_teachers(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """The teachers' mean logits (N, C), whose softmax is that of their mean log-probabilities, and features."""
+        if self._outputs is not None:
+            return self._outputs[batch["view"], batch["row"]], []
+        logits, features = [], []
+        for number, teacher in enumerate(self._teachers):
+            with classifier_input(teacher.network) as seen:
+                logits.append(teacher.network(batch.get(image_name(number), batch["image"])))
+            features += seen
+        return torch.stack(logits).mean(0), features
+
+
+def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:
+    """The frozen network of a checkpoint; raises UserError unless it has these classes."""
+    from lightning_modules.checkpoint import read_checkpoint  # which imports the modules it can create
+
+    hparams = read_checkpoint(path)["hyper_parameters"]
+    if list(class_names) != list(hparams["class_names"]):
+        raise UserError(
+            f"The teacher {path} has other classes: {list(hparams['class_names'])} instead of {list(class_names)}."
+        )
+    network = TrashClassifier.load_from_checkpoint(path, map_location="cpu").model
+    return Teacher(path, network.requires_grad_(False).eval(), hparams["preprocessing"])
+
+
+def image_name(number: int) -> str:
+    """What a batch calls the images of the teacher of this number."""
+    return f"teacher_image_{number}"
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

@@ -1,9 +1,16 @@
 """Compose the program's configuration the way the shell does."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from torch import Tensor
+
+Run = Callable[..., dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parents[1]
 # A run of seconds: a small backbone, small images, one thread.
@@ -19,3 +26,31 @@ def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
     """The configuration that `python run.py OVERRIDES` would compose, with Hydra's own node if wanted."""
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for name in ("best.ckpt", "last.ckpt"):
+        expected, found = (weights(folder / "checkpoints" / name) for folder in (one, other))
+        assert expected.keys() == found.keys()
+        assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+
+
+def stop_after(quick_run: Run, settings: list[str], epochs: int, of: int) -> None:
+    """A run of `of` epochs in the folder "stopped" that is killed when it has saved epoch `epochs`."""
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    save = ModelCheckpoint.on_train_epoch_end
+
+    def save_then_die(self: Any, trainer: Any, pl_module: Any) -> None:
+        save(self, trainer, pl_module)
+        if self.filename == "last" and trainer.current_epoch + 1 == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelCheckpoint, "on_train_epoch_end", save_then_die)
+        with pytest.raises(SystemExit):  # Lightning's answer to Ctrl-C
+            quick_run(*settings, f"trainer.max_epochs={of}", folder="stopped")

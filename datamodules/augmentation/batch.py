@@ -14,6 +14,7 @@ class BatchAugmentation(nn.Module):
     """Geometry, colour, a RandAugment policy, erasing and mixing of a batch, each image with its own draws.
 
     All draws come from torch's global generator of the batch's device: the same seed gives the same result.
+    Inside `draws.keyed_draws` an image that is not mixed comes out the same in any batch, and at any resolution.
     What is left out is off.
     """
 

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.augmentation.checks import check_between
-from datamodules.augmentation.draws import draw_chance, draw_ratio, draw_rectangle_mask, draw_uniform
+from datamodules.augmentation.draws import (
+    draw_chance,
+    draw_ratio,
+    draw_rectangle_mask,
+    draw_uniform,
+    draw_unit,
+    draws_for,
+)
 from errors import UserError
 
 Fill = Literal["random", "mean"]
@@ -46,15 +53,16 @@ class RandomErasing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Erase from images (N,3,H,W) in [0,1], in place."""
         chosen = draw_chance(images, self.probability).nonzero().squeeze(1)
-        if len(chosen):
-            images[chosen] = self._erase(images[chosen])
+        with draws_for(chosen):
+            if len(chosen):
+                images[chosen] = self._erase(images[chosen])
         return images
 
     def _erase(self, images: Tensor) -> Tensor:
         area = draw_uniform(images, self.min_area, self.max_area)
         inside = draw_rectangle_mask(images, area, draw_ratio(images, self.max_ratio))
         if self.fill == "random":
-            colour = torch.rand(*images.shape[:2], 1, 1, device=images.device)
+            colour = draw_unit(images, images.shape[1], 1, 1)
         else:
             colour = images.mean((2, 3), keepdim=True)
         return torch.where(inside, colour, images)

@@ -81,8 +81,8 @@ class RandomGeometry(nn.Module):
     def _draw_crop(self, images: Tensor) -> Tensor:
         area = draw_uniform(images, self.min_crop_area, 1)
         height, width = rectangle_shares(area, draw_ratio(images, self.max_crop_ratio))
-        room = torch.stack([(1 - width) * images.shape[-1], (1 - height) * images.shape[-2]])
-        return translation(*((torch.rand_like(room) - 0.5) * room)) @ scaling(width, height)
+        room = ((1 - width) * images.shape[-1], (1 - height) * images.shape[-2])
+        return translation(*(draw_around(images, 0, 0.5) * each for each in room)) @ scaling(width, height)
 
     @staticmethod
     def _draw_shift(images: Tensor, share: float) -> tuple[Tensor, Tensor]:

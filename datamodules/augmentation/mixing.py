@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.augmentation.checks import check_between
-from datamodules.augmentation.draws import draw_chance, draw_rectangle_mask
+from datamodules.augmentation.draws import draw_chance, draw_rectangle_mask, draws_for_batch
 
 
 class Mixing(nn.Module):
@@ -28,12 +28,18 @@ class Mixing(nn.Module):
         self.cutmix = check_between("mixing.cutmix", cutmix, 0)
         self.probability = check_between("mixing.probability", probability, 0, 1)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether images are mixed at all."""
+        return bool(self.mixup or self.cutmix)
+
     def forward(self, images: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Mix images (N,3,H,W); the target, int64 (N,), becomes float (N,num_classes), unless all is off."""
-        if not (self.mixup or self.cutmix):
+        if not self.is_on:
             return images, target
         weight = self._draw_weight(images)
-        partner = torch.randperm(len(images), device=images.device)
+        with draws_for_batch(images):
+            partner = torch.randperm(len(images), device=images.device)
         share = weight.mean((2, 3))
         labels = F.one_hot(target, num_classes).to(images.dtype)
         return images.lerp(images[partner], weight), labels.lerp(labels[partner], share)
@@ -52,4 +58,5 @@ def _draw_beta(images: Tensor, alpha: float) -> Tensor:
     if not alpha:
         return torch.zeros(len(images), device=images.device)
     concentration = torch.full((len(images),), float(alpha), device=images.device)
-    return torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+    with draws_for_batch(images):
+        return torch.distributions.Beta(concentration, concentration, validate_args=False).sample()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.augmentation.checks import check_between
 from datamodules.augmentation.colour import adjust_colour
+from datamodules.augmentation.draws import draw_integers
 from datamodules.augmentation.geometry import rotation, shearing, translation
 from errors import UserError
 
@@ -82,9 +83,8 @@ class RandAugment(nn.Module):
 
     def draw(self, images: Tensor) -> Draw:
         """Draw operations and levels for images (N,3,H,W)."""
-        shape = (len(images), self.num_ops)
-        operation = torch.randint(len(self.ops), shape, device=images.device)
-        sign = 1 - 2 * torch.randint(2, shape, device=images.device)
+        operation = draw_integers(images, len(self.ops), self.num_ops)
+        sign = 1 - 2 * draw_integers(images, 2, self.num_ops)
         return Draw(operation, sign * self.level)
 
     def warp(self, images: Tensor, drawn: Draw) -> Tensor:

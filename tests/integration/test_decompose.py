@@ -1,7 +1,6 @@
 """From a trained model to a smaller one that submits: decompose, repair, fine-tune, resume, again."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import optuna
 import pytest
 import torch
 from optuna.samplers import RandomSampler
-from torch import Tensor
 
 from callbacks.eval_batches import eval_batches
 from callbacks.macs import count_macs
@@ -20,10 +18,8 @@ from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from lightning_modules.low_rank import RankPlan
 from lightning_modules.low_rank.rank_space import stage_budgets
-from tests.harness import MUTE, QUICK, compose_config
+from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after, weights
 from tests.wandb_reader import find_offline_runs, read_offline_run
-
-Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +55,6 @@ def data_of(root: Path, model: TrashClassifier, cache: Path) -> TrashDataModule:
 
 def budget_macs(model: TrashClassifier) -> int:
     return count_macs(model.model, (3, 32, 32)).flop_counter_macs
-
-
-def weights(checkpoint: str | Path) -> dict[str, Tensor]:
-    return torch.load(checkpoint, weights_only=True)["state_dict"]
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    for name in ("best.ckpt", "last.ckpt"):
-        expected, found = (weights(folder / "checkpoints" / name) for folder in (one, other))
-        assert expected.keys() == found.keys()
-        assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
 
 
 def test_decompose_fine_tune_submit_and_again(
@@ -172,23 +157,6 @@ def test_freeze_and_resume_gives_the_uninterrupted_run(quick_run: Run, dense: st
             assert not moved, name
         elif freeze == "all_but_convs" and is_conv:
             assert moved, name
-
-
-def stop_after(quick_run: Run, settings: list[str], epochs: int, of: int) -> None:
-    """A run of `of` epochs in the folder "stopped" that is killed when it has saved epoch `epochs`."""
-    from pytorch_lightning.callbacks import ModelCheckpoint
-
-    save = ModelCheckpoint.on_train_epoch_end
-
-    def save_then_die(self: Any, trainer: Any, pl_module: Any) -> None:
-        save(self, trainer, pl_module)
-        if self.filename == "last" and trainer.current_epoch + 1 == epochs:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ModelCheckpoint, "on_train_epoch_end", save_then_die)
-        with pytest.raises(SystemExit):  # Lightning's answer to Ctrl-C
-            quick_run(*settings, f"trainer.max_epochs={of}", folder="stopped")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from datamodules.augmentation import BatchAugmentation, RandomErasing, RandomGeometry
 from datamodules.decode import decode
 from datamodules.trash import TrashDataModule
 from errors import UserError
@@ -152,8 +153,9 @@ def test_lightning_moves_the_sampler_on_with_the_epoch(tiny_root: Path, build: C
 class Trainer:
     """The little of a Trainer that the hook looks at."""
 
-    def __init__(self, training: bool) -> None:
+    def __init__(self, training: bool, current_epoch: int = 0) -> None:
         self.training = training
+        self.current_epoch = current_epoch
 
 
 class Invert(nn.Module):
@@ -191,6 +193,98 @@ def test_augments_in_training_only(tiny_root: Path, build: Callable) -> None:
     assert result["image"][0, 0, 0, 0] == -2.5
     assert result["target"].tolist() == [[1, 0, 0], [0, 0, 1]]
     assert result["image"].is_contiguous(memory_format=torch.channels_last)
+
+
+# --- views ---
+
+WARP = BatchAugmentation(RandomGeometry(hflip=0.5, rotate=30, min_crop_area=0.5), erasing=RandomErasing(0.5))
+
+
+def show(datamodule: TrashDataModule, epoch: int, positions: list[int] | None = None) -> dict[str, Tensor]:
+    """What training sees of these images in this epoch."""
+    datamodule.trainer = Trainer(training=True, current_epoch=epoch)
+    dataset = datamodule.train_dataset
+    return datamodule.on_after_batch_transfer(dataset.__getitems__(positions or range(len(dataset))), 0)
+
+
+def test_views_take_turns_with_the_epochs(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, augmentation=WARP)
+    datamodule.show_views(3)
+    epochs = [show(datamodule, epoch) for epoch in range(5)]
+    assert [batch["view"].unique().tolist() for batch in epochs] == [[0], [1], [2], [0], [1]]
+    assert torch.equal(epochs[0]["image"], epochs[3]["image"])
+    assert all(not torch.equal(epochs[0]["image"], epochs[other]["image"]) for other in (1, 2))
+
+
+@pytest.mark.parametrize(
+    "options", [{"train_fraction": 0.5}, {"fold": "2/3"}, {"class_names": ["Plastic bag", "Metal", "Glass"]}]
+)
+def test_a_view_of_a_file_is_the_same_in_any_subset_and_order(
+    tiny_root: Path, build: Callable, options: dict[str, object]
+) -> None:
+    whole, part = build(tiny_root, augmentation=WARP), build(tiny_root, augmentation=WARP, **options)
+    for datamodule in (whole, part):
+        datamodule.show_views(2)
+    order = np.random.default_rng(0).permutation(len(part.train_dataset)).tolist()
+    here, there = show(whole, 1), show(part, 1, order)
+    expected = dict(zip(whole.train_dataset.names, zip(here["image"], here["row"], strict=True), strict=True))
+    common = 0
+    for position, image, row in zip(order, there["image"], there["row"], strict=True):
+        if (name := part.train_dataset.names[position]) in expected:
+            torch.testing.assert_close(image, expected[name][0])
+            assert row == expected[name][1]
+            common += 1
+    assert common >= 12
+
+
+def test_the_seed_decides_what_a_view_shows(tiny_root: Path, build: Callable) -> None:
+    shown = []
+    for seed in (0, 0, 1):
+        datamodule = build(tiny_root, augmentation=WARP, seed=seed)
+        datamodule.show_views(2)
+        torch.manual_seed(len(shown))  # which must not matter
+        shown.append(show(datamodule, 0)["image"])
+    assert torch.equal(shown[0], shown[1])
+    assert not torch.equal(shown[0], shown[2])
+
+
+def test_images_drawn_again_come_in_other_views(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, augmentation=WARP, sampling="balanced")
+    datamodule.show_views(4)
+    views = show(datamodule, 0, [7] * 100)["view"]
+    assert views.unique().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("views", [0, 3])
+def test_the_same_images_in_another_preprocessing(tiny_root: Path, build: Callable, views: int) -> None:
+    other = {"image_size": [16, 24], "resize_mode": "letterbox", "mean": [0.1] * 3, "std": [2.0] * 3}
+    datamodule, direct = build(tiny_root, augmentation=WARP), build(tiny_root, augmentation=WARP, **other)
+    same = {**datamodule.preprocessing, "mean": [0.0] * 3, "std": [1.0] * 3}
+    datamodule.show_also({"large": other, "same": same})
+    if views:
+        datamodule.show_views(views)
+        direct.show_views(views)
+    torch.manual_seed(0)
+    batch = show(datamodule, 1)
+    assert batch["large"].shape == (24, 3, 16, 24)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(batch["image"] * std + mean, batch["same"])
+    assert batch["target"].tolist() == datamodule.train_dataset.targets.tolist()
+    if views:  # as a datamodule of that preprocessing shows them
+        assert torch.equal(batch["large"], show(direct, 1)["image"])
+    else:
+        assert not torch.equal(show(datamodule, 1)["image"], batch["image"])  # always new ones
+        torch.manual_seed(0)
+        assert torch.equal(show(datamodule, 1)["image"], batch["image"])
+
+
+def test_workers_hand_over_the_other_images_too(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, batch_size=10, num_workers=1)
+    datamodule.show_also({"large": {**datamodule.preprocessing, "image_size": [16, 16]}})
+    for batch in datamodule.train_dataloader():
+        names = [datamodule.train_dataset.paths[index] for index in batch["index"]]
+        for name, image in zip(names, batch["large"], strict=True):
+            np.testing.assert_array_equal(image, decode(name, (16, 16)))
 
 
 # --- splits ---

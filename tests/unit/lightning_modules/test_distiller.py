@@ -12,10 +12,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from callbacks.ema import WarmUpEMA
+from datamodules.trash import TrashDataModule
 from errors import UserError
 from lightning_modules.batchnorm import reestimate_batchnorm
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.distiller import Distiller, classifier_input, distillation_loss, feature_loss
+from lightning_modules.distiller import (
+    Distiller,
+    classifier_input,
+    distillation_loss,
+    feature_loss,
+    image_name,
+    load_teacher,
+)
+from lightning_modules.teacher_outputs import teacher_outputs
 from tests.harness import compose_config
 
 PREPROCESSING = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}
@@ -105,6 +114,62 @@ def test_training_loss_is_the_sum_of_its_parts(save_teacher: Callable[..., str])
     torch.testing.assert_close(student.logits_and_loss(batch, "val")[1], hard)
 
 
+class FirstBatch:
+    """The little of a Trainer that the datamodule looks at."""
+
+    training, current_epoch = True, 4
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_kept_outputs_give_the_loss_of_teachers_that_look_on(
+    save_teacher: Callable[..., str], tiny_root: Path, tmp_path: Path, number: int
+) -> None:
+    names = ["Glass", "Metal", "Plastic bag"]
+    larger = {"image_size": [48, 40], "resize_mode": "stretch", "mean": [0.4] * 3, "std": [0.3] * 3}
+    sizes = [larger, PREPROCESSING][:number]
+    paths = [save_teacher(class_names=names, preprocessing=each, backbone="lcnet_050") for each in sizes]
+    data = TrashDataModule(
+        tiny_root, **PREPROCESSING, cache_dir=tmp_path, augmentation=instantiate(compose_config().augmentation)
+    )
+    data.prepare_data()
+    data.setup("fit")
+    data.show_views(3)
+    data.show_also({image_name(position): size for position, size in enumerate(sizes)})
+    torch.manual_seed(0)
+    student = build(teacher=paths, alpha=0.2, class_names=names).eval()
+    reestimate_batchnorm(student.model, [torch.randn(64, 3, 32, 32)])
+    student.log_dict = lambda *_, **__: None
+    teachers = [load_teacher(path, names) for path in paths]
+    tables = [
+        teacher_outputs(
+            teacher.network, data, checkpoint=teacher.checkpoint, preprocessing=teacher.preprocessing, views=3,
+            device=torch.device("cpu"),
+        )
+        for teacher in teachers
+    ]  # fmt: skip
+    data.trainer = FirstBatch()
+    batch = data.on_after_batch_transfer(data.train_dataset.__getitems__([3, 20, 9, 11, 2]), 0)
+
+    student._teachers = teachers
+    live = student.logits_and_loss(batch, "train")[1]
+    student._outputs = torch.stack(tables).mean(0)
+    kept = student.logits_and_loss(batch, "train")[1]
+    torch.testing.assert_close(kept, live, rtol=1e-5, atol=1e-6)
+    batch["view"] = batch["view"] + 1
+    assert (student.logits_and_loss(batch, "train")[1] - live).abs() > 1e-4
+
+
+def test_teachers_are_averaged_in_their_log_probabilities(save_teacher: Callable[..., str]) -> None:
+    paths = [save_teacher(), save_teacher(backbone="lcnet_050")]
+    student = build(teacher=paths)
+    student.setup("fit")
+    images = torch.randn(5, 3, 32, 32)
+    logits, _ = student.ask_teachers({"image": images})
+    each: list[Any] = [TrashClassifier.load_from_checkpoint(path).eval() for path in paths]
+    mean = torch.stack([teacher(images).log_softmax(1) for teacher in each]).mean(0)
+    torch.testing.assert_close(logits.log_softmax(1), mean.log_softmax(1))
+
+
 class Watch(Callback):
     """Notes whether the teacher is ever in train mode."""
 
@@ -113,7 +178,7 @@ class Watch(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
         pl_module.train()
-        self.teacher_trained += [module.training for module in pl_module._teacher[0].modules()]
+        self.teacher_trained += [module.training for module in pl_module._teachers[0].network.modules()]
 
 
 @pytest.mark.parametrize("backbone", ["lcnet_035", "mobilenetv3_small_050"])
@@ -129,7 +194,7 @@ def test_fit_leaves_the_teacher_alone_and_out_of_the_checkpoint(
 
     assert any(watch.teacher_trained) is False
     expected = TrashClassifier.load_from_checkpoint(path).model.state_dict()
-    teacher: dict[str, Tensor] = student._teacher[0].state_dict()
+    teacher: dict[str, Tensor] = student._teachers[0].network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in teacher.items())
     assert trainer.callback_metrics["train/soft_loss"] > 0
     assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
@@ -156,7 +221,7 @@ def test_features_are_recorded_only_while_asked_for() -> None:
     ("settings", "words"),
     [
         ({"class_names": ["Glass", "Metal", "Wood"]}, "other classes.*Paper.*Wood"),
-        ({"preprocessing": {**PREPROCESSING, "std": [0.1] * 3}}, "other std"),
+        ({"preprocessing": {**PREPROCESSING, "std": [0.1] * 3}}, "another preprocessing"),
     ],
 )
 def test_a_teacher_that_does_not_match_is_refused(
@@ -167,8 +232,28 @@ def test_a_teacher_that_does_not_match_is_refused(
         student.setup("fit")
 
 
+def test_a_teacher_of_another_resize_mode_is_warned_of(save_teacher: Callable[..., str]) -> None:
+    student = build(teacher=save_teacher(preprocessing={**PREPROCESSING, "resize_mode": "landscape"}))
+    with (
+        pytest.warns(UserWarning, match="landscape.*student stretch"),
+        pytest.raises(UserError, match="its own images"),
+    ):
+        student.setup("fit")
+
+
 def test_no_teacher_is_told() -> None:
     with pytest.raises(UserError, match=r"lightning_module\.teacher=PATH"):
         build(teacher=None).setup("fit")
     with pytest.raises(Exception, match="alpha"):
         build(alpha=1.5)
+
+
+@pytest.mark.parametrize("settings", [{"views": 4}, {"teacher": ["a.ckpt", "b.ckpt"]}])
+def test_features_need_one_teacher_that_looks_on(settings: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match=r"one teacher.*views=0"):
+        build(feature_weight=1.0, **settings)
+
+
+def test_views_need_our_datamodule(save_teacher: Callable[..., str]) -> None:
+    with pytest.raises(UserError, match="views needs a TrashDataModule"):
+        build(teacher=save_teacher(), views=2).setup("fit")

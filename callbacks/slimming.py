@@ -1,0 +1,75 @@
+"""When a network is slimmed: before its optimizer exists; training then fine-tunes it."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from rich.console import Console
+
+from callbacks.eval_batches import eval_batches
+from callbacks.low_rank_report import Decomposition, measure_stage
+from errors import UserError
+from lightning_modules.batchnorm import reestimate_batchnorm
+from lightning_modules.slimming import slim
+
+
+class Slimming(Callback):
+    """Drop channels of a `block_net` or `lite0_cut` until it keeps to a budget, and re-estimate its BatchNorm.
+
+    Stands before the callbacks that count, decompose or average the network. A checkpoint holds the slimmer network as
+    a plain `block_net`: it loads, resumes and can be slimmed again like any other. Leaves `slimming.json`, F1 and
+    MACs on the way, in `output_dir`.
+
+    Args:
+        output_dir: the run's folder.
+        budget: MACs of convolutions and linear layers, or a share (up to 1) of what they cost; None: do nothing.
+        calibration_images: of the training set, as in evaluation, to judge channels on.
+        bn_images: of the training set, for new BatchNorm statistics.
+        fold_batchnorm: MACs are reported with BatchNorm folded.
+
+    Raises:
+        UserError: a setting is out of range, the network cannot be slimmed, or the budget cannot be reached.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        budget: float | None = None,
+        calibration_images: int = 2048,
+        bn_images: int = 2048,
+        fold_batchnorm: bool = True,
+    ) -> None:
+        if (budget is not None and budget <= 0) or calibration_images < 1 or bn_images < 1:
+            raise UserError(
+                f"callbacks.slimming: budget={budget} must be above 0, calibration_images={calibration_images} and "
+                f"bn_images={bn_images} at least 1."
+            )
+        self.folder = Path(output_dir)
+        self.budget = budget
+        self.calibration_images = calibration_images
+        self.bn_images = bn_images
+        self.fold_batchnorm = fold_batchnorm
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        if self.budget is None or stage != "fit" or trainer.ckpt_path is not None:
+            return  # a resumed run has the slim network from its checkpoint
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        device = trainer.strategy.root_device
+        pl_module.to(device)  # where Lightning moves it only after `setup`
+        if pl_module.hparams["rank_plan"] is not None:
+            raise UserError("A decomposed network cannot be slimmed any more: slim first, then decompose.")
+
+        def images(count: int) -> Any:
+            return (batch for batch, _ in eval_batches(datamodule, datamodule.train_dataset, device, count))
+
+        report = Decomposition({"budget": self.budget, "calibration_images": self.calibration_images})
+        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
+        architecture, weights = trainer.strategy.broadcast(
+            slim(pl_module.model, images(self.calibration_images), next(images(1)), self.budget)
+        )
+        pl_module.replace_network({"name": "block_net", "kwargs": architecture}, weights)
+        reestimate_batchnorm(pl_module.model, images(self.bn_images))
+        report.add(measure_stage("slim, BatchNorm re-estimated", pl_module, datamodule, self.fold_batchnorm))
+        if trainer.is_global_zero:
+            report.save(self.folder, "slimming.json")
+            Console().print(report.table("Slimming"))

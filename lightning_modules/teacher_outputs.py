@@ -1,0 +1,153 @@
+"""A teacher's outputs for fixed views of the training images, computed once and kept beside the image cache."""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datamodules.augmentation import Mixing
+from datamodules.cache import Rows, locked, progress
+from datamodules.trash import TrashDataModule
+from errors import UserError
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # of the augmentation's code: raise it when the same draws give other images
+BATCH = {"cpu": 16, "cuda": 256}  # images: a CPU is fastest while they fit its cache
+
+
+def teacher_outputs(
+    teacher: nn.Module,
+    datamodule: TrashDataModule,
+    *,
+    checkpoint: str | Path,
+    preprocessing: Mapping[str, Any],
+    views: int,
+    device: torch.device,
+) -> Tensor:
+    """The teacher's logits (views, R, C) float32 on the CPU for `view` and `row` of the datamodule's batches.
+
+    One file a view, in a folder whose name covers the checkpoint, images, augmentation and seed: more views, other
+    folds and a stopped run compute only what is missing. Rows of images that are not trained on may be NaN. Safe
+    with several processes.
+
+    Args:
+        teacher: in eval mode, as in the file `checkpoint`.
+        datamodule: after `setup`.
+        preprocessing: the teacher's own.
+
+    Raises:
+        UserError: images are mixed, the teacher's outputs are not finite, or the cache folder cannot be written.
+    """
+    if any(isinstance(part, Mixing) and part.is_on for part in (datamodule.augmentation or nn.Module()).modules()):
+        raise UserError(
+            "Mixed images have partners that change with the batch, so a teacher's outputs for them cannot be kept. "
+            "Set augmentation.mixing.mixup=0 augmentation.mixing.cutmix=0, or lightning_module.views=0."
+        )
+    images = datamodule.labelled_images(preprocessing)
+    wanted = datamodule.train_dataset.images.rows
+    shape = (len(images), len(datamodule.class_names))
+    folder = images.file.parent / f"teacher-{outputs_key(datamodule, images, checkpoint)}"
+    tables = [_read(folder / f"{view:04d}.npy", shape) for view in range(views)]
+    if not any(len(_missing(table, wanted)) for table in tables):
+        log.info("The teacher's outputs for %d views of %d images were there: %s", views, len(wanted), folder)
+        return torch.from_numpy(np.stack(tables))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".lock", "computes the teacher's outputs"):
+            return torch.from_numpy(_compute(teacher.to(device), datamodule, images, preprocessing, folder, tables))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the teacher's outputs into {str(folder)!r}: {error.strerror or error}. They take "
+            f"{views * 4 * np.prod(shape) / 2**20:.0f} MiB; make room, or choose another folder with "
+            "datamodule.cache_dir=PATH."
+        ) from error
+
+
+def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Path) -> str:
+    """Hash of all that decides the outputs of a view, 16 hex digits."""
+    augmentation = [
+        (name, type(part).__name__, sorted(item for item in vars(part).items() if item[0][0] != "_"))
+        for name, part in (datamodule.augmentation or nn.Module()).named_modules()
+    ]
+    digest = hashlib.sha256(Path(checkpoint).read_bytes())
+    digest.update(repr((VERSION, images.file.name, augmentation, datamodule.hparams["seed"])).encode())
+    return digest.hexdigest()[:16]
+
+
+def _compute(
+    teacher: nn.Module,
+    datamodule: TrashDataModule,
+    images: Rows,
+    preprocessing: Mapping[str, Any],
+    folder: Path,
+    tables: list[np.ndarray],
+) -> np.ndarray:
+    started = time.monotonic()
+    files = [folder / f"{view:04d}.npy" for view in range(len(tables))]
+    # Another process may have worked on them while this one waited.
+    tables = [_read(file, table.shape) for file, table in zip(files, tables, strict=True)]
+    wanted = datamodule.train_dataset.images.rows
+    missing = [_missing(table, wanted) for table in tables]
+    total = sum(map(len, missing))
+    size = BATCH.get(next(teacher.parameters()).device.type, 64)
+    log.info("Computing the teacher's outputs, once: %d views, %d images in all", len(tables), total)
+    with progress(total) as bar:
+        task = bar.add_task("Asking the teacher, once", total=total)
+        for view, (file, table, rows) in enumerate(zip(files, tables, missing, strict=True)):
+            for chunk in np.split(rows, range(size, len(rows), size)):
+                table[chunk] = _logits(teacher, datamodule, images[chunk], view, chunk, preprocessing)
+                bar.advance(task, len(chunk))
+            if len(rows):
+                _write(file, table)
+    log.info("The teacher took %.1f minutes. Its outputs: %s", (time.monotonic() - started) / 60, folder)
+    return np.stack(tables)
+
+
+@torch.inference_mode()
+def _logits(
+    teacher: nn.Module,
+    datamodule: TrashDataModule,
+    images: np.ndarray,
+    view: int,
+    rows: np.ndarray,
+    preprocessing: Mapping[str, Any],
+) -> np.ndarray:
+    device = next(teacher.parameters()).device
+    row = torch.from_numpy(rows).to(device)
+    keys = datamodule.view_keys(torch.full_like(row, view), row)
+    shown, _ = datamodule.augment_view(torch.from_numpy(images).to(device), row, keys, preprocessing)
+    logits = teacher(shown).float()
+    if not torch.isfinite(logits).all():
+        raise UserError("The teacher's outputs are not finite: is its checkpoint whole, and trained?")
+    return logits.cpu().numpy()
+
+
+def _missing(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return np.unique(wanted[np.isnan(table[wanted, 0])])
+
+
+def _read(file: Path, shape: tuple[int, int]) -> np.ndarray:
+    """The outputs in a file; NaN where they are not known, all if the file is not there or damaged."""
+    try:
+        table = np.load(file)
+    except (OSError, EOFError, ValueError):
+        table = None
+    return table if table is not None and table.shape == shape else np.full(shape, np.nan, np.float32)
+
+
+def _write(file: Path, table: np.ndarray) -> None:
+    temporary = file.with_name(f".{file.stem}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            np.save(stream, table)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,208 @@
+import errno
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datamodules.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
+from datamodules.trash import TrashDataModule
+from errors import UserError
+from lightning_modules import teacher_outputs as module
+from lightning_modules.teacher_outputs import teacher_outputs
+
+PREPROCESSING = {"image_size": [16, 24], "resize_mode": "stretch", "mean": [0.3, 0.4, 0.5], "std": [0.2, 0.3, 0.4]}
+CPU = torch.device("cpu")
+
+
+class Teacher(nn.Module):
+    """Logits that depend on every pixel; counts the images it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 16 * 24, 3)
+        self.shown: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        self.shown.append(len(images))
+        return self.layer(images.flatten(1))
+
+
+class Situation:
+    """A teacher with its checkpoint, and datamodules on one data set with one cache."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder = root, folder
+        torch.manual_seed(0)
+        self.teacher = Teacher()
+        self.checkpoint = folder / "teacher.ckpt"
+        self.checkpoint.write_bytes(b"weights")
+
+    def datamodule(self, views: int = 2, **options: Any) -> TrashDataModule:
+        augmentation = BatchAugmentation(
+            RandomGeometry(hflip=0.5, rotate=20), ColourJitter(0.2), erasing=RandomErasing(0.5)
+        )
+        settings = {"image_size": (8, 12), "cache_dir": self.folder / "cache", "augmentation": augmentation} | options
+        datamodule = TrashDataModule(self.root, **settings)
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        datamodule.show_views(views)
+        return datamodule
+
+    def ask(self, datamodule: TrashDataModule, **changed: Any) -> tuple[Tensor, int]:
+        """The outputs, and for how many images the teacher was asked."""
+        before = sum(self.teacher.shown)
+        settings = {"checkpoint": self.checkpoint, "preprocessing": PREPROCESSING, "views": datamodule.views}
+        outputs = teacher_outputs(self.teacher, datamodule, device=CPU, **settings | changed)
+        return outputs, sum(self.teacher.shown) - before
+
+
+@pytest.fixture
+def situation(tiny_root: Path, tmp_path: Path) -> Situation:
+    return Situation(tiny_root, tmp_path)
+
+
+class Trainer:
+    def __init__(self, current_epoch: int) -> None:
+        self.training = True
+        self.current_epoch = current_epoch
+
+
+def test_outputs_are_what_the_teacher_says_of_the_batch(situation: Situation) -> None:
+    datamodule = situation.datamodule(views=3)
+    outputs, asked = situation.ask(datamodule)
+    assert outputs.shape == (3, 24 + 9, 3)
+    assert asked == 3 * 24  # not those of val
+    datamodule.show_also({"large": PREPROCESSING})
+    for epoch in range(4):
+        datamodule.trainer = Trainer(epoch)
+        batch = datamodule.on_after_batch_transfer(datamodule.train_dataset.__getitems__([20, 3, 11, 5]), 0)
+        with torch.no_grad():
+            expected = situation.teacher(batch["large"])
+        torch.testing.assert_close(outputs[batch["view"], batch["row"]], expected, atol=1e-5, rtol=1e-5)
+    assert outputs[:, 24:].isnan().all()
+
+
+def test_a_second_run_asks_nothing_and_more_views_only_for_themselves(situation: Situation) -> None:
+    first, _ = situation.ask(situation.datamodule(views=2))
+    again, asked = situation.ask(situation.datamodule(views=2))
+    assert asked == 0
+    assert torch.equal(first.nan_to_num(), again.nan_to_num())
+    more, asked = situation.ask(situation.datamodule(views=5))
+    assert asked == 3 * 24
+    assert torch.equal(more[:2].nan_to_num(), first.nan_to_num())
+    assert situation.ask(situation.datamodule(views=1))[1] == 0
+
+
+def test_another_part_of_the_images_asks_only_for_what_is_new(situation: Situation) -> None:
+    half = situation.datamodule(train_fraction=0.5)
+    assert situation.ask(half)[1] == 2 * 12
+    part, _ = situation.ask(half)
+    whole, asked = situation.ask(situation.datamodule())
+    assert asked == 2 * 12
+    rows = half.train_dataset.images.rows
+    assert torch.equal(whole[:, rows], part[:, rows])
+    fold = situation.datamodule(fold="1/3")
+    outputs, asked = situation.ask(fold)
+    assert asked == 2 * (fold.train_dataset.images.rows >= 24).sum()
+    assert outputs[:, fold.train_dataset.images.rows].isfinite().all()
+
+
+def test_whatever_changes_the_outputs_has_them_computed_anew(situation: Situation, tmp_path: Path) -> None:
+    first, _ = situation.ask(situation.datamodule())
+    for options in (
+        {"seed": 1},
+        {"augmentation": BatchAugmentation(RandomGeometry(hflip=0.5, rotate=21))},
+        {"augmentation": None},
+    ):
+        outputs, asked = situation.ask(situation.datamodule(**options))
+        assert asked == 48
+        assert not torch.equal(outputs[:, :24], first[:, :24])
+    other = tmp_path / "other.ckpt"
+    other.write_bytes(b"other weights")
+    assert situation.ask(situation.datamodule(), checkpoint=other)[1] == 48
+    other.write_bytes(b"weights")
+    assert situation.ask(situation.datamodule(), checkpoint=other)[1] == 0  # the content counts, not the name
+    turned = {**PREPROCESSING, "image_size": [24, 16]}
+    assert situation.ask(situation.datamodule(), preprocessing=turned)[1] == 48
+    assert situation.ask(situation.datamodule(batch_size=7, image_size=(10, 10)))[1] == 0  # the student's affair
+
+
+def test_a_stopped_run_goes_on_with_the_view_it_was_at(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", {"cpu": 10})
+    forward = Teacher.forward
+
+    def stop(self: Teacher, images: Tensor) -> Tensor:
+        if len(self.shown) == 5:
+            raise KeyboardInterrupt
+        return forward(self, images)
+
+    monkeypatch.setattr(Teacher, "forward", stop)
+    with pytest.raises(KeyboardInterrupt):
+        situation.ask(situation.datamodule(views=3))
+    monkeypatch.setattr(Teacher, "forward", forward)
+    outputs, asked = situation.ask(situation.datamodule(views=3))
+    assert asked == 2 * 24
+    (folder,) = (situation.folder / "cache").glob("teacher-*")
+    assert sorted(file.name for file in folder.iterdir() if file.suffix != ".lock") == [
+        ".lock", "0000.npy", "0001.npy", "0002.npy",
+    ]  # fmt: skip
+    (folder / "0001.npy").write_bytes(b"half a fi")  # the machine crashed
+    again, asked = situation.ask(situation.datamodule(views=3))
+    assert asked == 24
+    torch.testing.assert_close(again[:, :24], outputs[:, :24])
+
+
+def test_two_at_once_ask_once(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Teacher.forward
+
+    def slow(self: Teacher, images: Tensor) -> Tensor:
+        time.sleep(0.2)
+        return forward(self, images)
+
+    monkeypatch.setattr(Teacher, "forward", slow)
+    datamodule, found = situation.datamodule(), []
+    threads = [threading.Thread(target=lambda: found.append(situation.ask(datamodule)[0])) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(situation.teacher.shown) == 48
+    assert torch.equal(found[0][:, :24], found[1][:, :24])
+
+
+def test_mixed_images_are_refused(situation: Situation) -> None:
+    datamodule = situation.datamodule(augmentation=BatchAugmentation(mixing=Mixing(mixup=0.2)))
+    with pytest.raises(UserError, match=r"augmentation\.mixing\.mixup=0.*views=0"):
+        situation.ask(datamodule)
+
+
+def test_a_teacher_without_sense_is_refused(situation: Situation) -> None:
+    nn.init.constant_(situation.teacher.layer.bias, float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        situation.ask(situation.datamodule())
+    assert list((situation.folder / "cache").glob("teacher-*/*.npy")) == []
+
+
+def test_a_full_disk_is_told(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.np, "save", full)
+    with pytest.raises(UserError, match=r"No space left.*datamodule\.cache_dir"):
+        situation.ask(situation.datamodule())
+    (folder,) = (situation.folder / "cache").glob("teacher-*")
+    assert [file.name for file in folder.iterdir()] == [".lock"]
+
+
+def test_the_time_it_took_is_told(situation: Situation, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    situation.ask(situation.datamodule())
+    assert "The teacher took 0.0 minutes" in caplog.text
+    caplog.clear()
+    situation.ask(situation.datamodule())
+    assert "2 views of 24 images were there" in caplog.text
