@@ -161,6 +161,10 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str
         if last.is_file():
             log.warning("Stopped. Go on with: python run.py resume=%s", last)
         raise
+    if trainer.max_epochs == 0:  # nothing was trained: the network as callbacks made it is the result
+        path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
+        trainer.save_checkpoint(path, weights_only=False)
+        return str(path)
     return trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
 
 

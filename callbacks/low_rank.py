@@ -188,7 +188,7 @@ class LowRankDecomposition(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """The best checkpoint is validated by itself after fitting: the last row of the table."""
-        decomposed_here = self.policy is not None and (self.folder / FILE).is_file()
+        decomposed_here = self.policy is not None and trainer.max_epochs != 0 and (self.folder / FILE).is_file()
         if trainer.state.fn == TrainerFn.VALIDATING and decomposed_here and trainer.is_global_zero:
             report = Decomposition.load(self.folder)
             macs = count_macs(pl_module.model, (3, *pl_module.preprocessing["image_size"]))

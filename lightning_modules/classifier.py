@@ -176,6 +176,8 @@ class TrashClassifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.configure_optimizer()
+        if self.trainer.max_epochs == 0:  # nothing is trained, as in a search for ranks
+            return optimizer
         scheduler = self.configure_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}  # type: ignore[return-value]
 

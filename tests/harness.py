@@ -22,10 +22,10 @@ QUICK = (
 MUTE = ("logger.wandb=null", "callbacks.media=null")
 
 
-def compose_config(*overrides: str) -> DictConfig:
-    """The configuration that `python run.py OVERRIDES` would compose."""
+def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
+    """The configuration that `python run.py OVERRIDES` would compose, with Hydra's own node if wanted."""
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        return compose("config", overrides=list(overrides), return_hydra_config=False)
+        return compose("config", overrides=list(overrides), return_hydra_config=hydra)
 
 
 def weights(checkpoint: str | Path) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ DEFAULT_BLOCKS: Blocks = (
     "ir_r3_k5_s2_e3_c40_se0.25",
     "ir_r1_k5_s1_e3_c64_se0.25",
 )
-LITE0_BLOCKS: Blocks = (
+LITE0_BLOCKS: tuple[str, ...] = (
     "ds_r1_k3_s1_c16",
     "ir_r2_k3_s2_e6_c24",
     "ir_r2_k5_s2_e6_c40",

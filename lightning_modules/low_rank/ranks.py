@@ -1,6 +1,7 @@
 """Choose the ranks of a whole model."""
 
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -39,7 +40,7 @@ def select_ranks(
     *,
     ratio: float | Mapping[str, float] = 0.5,
     energy: float = 0.9,
-    budget: float = 0.6,
+    budget: float | Mapping[str, float] = 0.6,
     plan: RankPlan | str | Path | None = None,
     moments: Mapping[str, Moments] | None = None,
     calibration: Iterable[tuple[Tensor, Tensor]] = (),
@@ -59,7 +60,8 @@ def select_ranks(
             `measure_sensitivity`),
             `plan` (as given; MACs and errors are worked out anew).
         ratio: one share, or one for each kind.
-        budget: MACs of the whole model if above 1, else a share of the dense model's.
+        budget: MACs of the whole model if above 1, else a share of the dense model's; or one for each group of layers,
+            named by a shell pattern (`blocks.0.*`; the first that matches counts): other layers stay dense.
         moments: from `collect_moments`: errors are then of the outputs, not of the weights.
         calibration: (images, targets) batches for `sensitivity`; `loss(outputs, targets)` is a mean over a batch.
         kinds: kinds to consider for each layer type, see `layers.KINDS`: `budget` and `sensitivity` weigh all of them,
@@ -99,7 +101,10 @@ def select_ranks(
                 dense = {name: costs[name].macs for name in layers}
                 weights = measure_sensitivity(model, options, dense, known, calibration, loss)
                 losses = {name: [weights[name] * c.loss for c in found] for name, found in options.items() if found}
-            choices = _choose_under_budget(options, losses, costs, budget)
+            if isinstance(budget, Mapping):
+                choices = _choose_by_group(options, losses, costs, budget)
+            else:
+                choices = _choose_under_budget(options, losses, costs, budget)
         case "ratio":
             choices = each(lambda weight, kind, _: ratio_ranks(weight, kind, ratio))
         case "energy":
@@ -113,7 +118,7 @@ def _check_settings(
     policy: str,
     ratio: float | Mapping[str, float],
     energy: float,
-    budget: float,
+    budget: float | Mapping[str, float],
     multiple: int,
     min_rank: int,
 ) -> None:
@@ -124,8 +129,9 @@ def _check_settings(
             raise UserError(f"low rank: ratio={share} must lie above 0 and be at most 1")
     if not 0 < energy <= 1:
         raise UserError(f"low rank: energy={energy} must lie above 0 and be at most 1")
-    if not budget > 0:
-        raise UserError(f"low rank: budget={budget} must be MACs (above 1) or a share of the dense model's (up to 1)")
+    for limit in budget.values() if isinstance(budget, Mapping) else [budget]:
+        if not limit > 0:
+            raise UserError(f"low rank: budget={limit} must be MACs (above 1) or a share of the dense (up to 1)")
     if multiple < 1 or min_rank < 1:
         raise UserError(f"low rank: multiple={multiple} and min_rank={min_rank} must be at least 1")
 
@@ -159,11 +165,30 @@ def _given_choices(plan: RankPlan | str | Path | None, layers: Mapping[str, Laye
     return {name: (entry.kind, entry.ranks) for name, entry in plan.layers.items()}
 
 
+def _choose_by_group(
+    options: Mapping[str, list[Candidate]],
+    losses: Mapping[str, list[float]],
+    costs: Mapping[str, LayerCost],
+    budgets: Mapping[str, float],
+) -> Choices:
+    """As `_choose_under_budget`, for each pattern's layers by themselves."""
+    left = dict(costs)
+    choices: Choices = {}
+    for pattern, budget in budgets.items():
+        group = {name: left.pop(name) for name in costs if name in left and fnmatchcase(name, pattern)}
+        if not group:
+            raise UserError(f"low rank: budget has {pattern!r}, which matches no layer left of {', '.join(costs)}")
+        inside = {name: found for name, found in options.items() if name in group}
+        choices |= _choose_under_budget(inside, losses, group, budget, f" for {pattern}")
+    return choices
+
+
 def _choose_under_budget(
     options: Mapping[str, list[Candidate]],
     losses: Mapping[str, list[float]],
     costs: Mapping[str, LayerCost],
     budget: float,
+    whose: str = "",
 ) -> Choices:
     """For each layer a candidate, or none to leave it dense: the least sum of losses within the budget."""
     total = sum(cost.macs for cost in costs.values())
@@ -173,7 +198,8 @@ def _choose_under_budget(
     least = fixed + sum(options[name][0].macs for name in names)
     if target < least:
         raise UserError(
-            f"low rank: a budget of {target:,} MACs cannot be reached: the ranks allowed here go down to {least:,}"
+            f"low rank: a budget of {target:,} MACs{whose} cannot be reached: "
+            f"the ranks allowed here go down to {least:,}"
             f" ({least / total:.1%} of the dense model's {total:,}), of which {fixed:,} lie in layers left alone"
         )
     choices = [

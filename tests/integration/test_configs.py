@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
+from optuna.samplers import BaseSampler
 from torch import nn
 
 from lightning_modules.losses import create_loss
@@ -20,6 +21,17 @@ def test_every_overlay_composes_and_changes_something(group: str) -> None:
     plain = compose_config()
     for option in options(group):
         assert compose_config(f"{group}={option}") != plain, option
+
+
+@pytest.mark.parametrize("sweep", options("sweep"))
+def test_every_sweep_composes_and_its_objectives_have_directions(sweep: str) -> None:
+    cfg = compose_config(f"+sweep={sweep}", hydra=True)
+    sweeper = cfg.hydra.sweeper
+    assert len(sweeper.directions) == len(cfg.objective)
+    assert sweeper.pruner is None or len(sweeper.directions) == 1  # Optuna prunes by one objective only
+    assert callable(get_method(sweeper.custom_search_space))
+    assert isinstance(instantiate(sweeper.sampler), BaseSampler)
+    assert compose_config(f"+sweep={sweep}", *sweeper.promote_overrides, hydra=True) != cfg
 
 
 @pytest.mark.parametrize("loss", options("loss"))

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
+from optuna.samplers import RandomSampler
 
 from callbacks.eval_batches import eval_batches
 from callbacks.macs import count_macs
@@ -15,6 +17,7 @@ from errors import UserError
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from lightning_modules.low_rank import RankPlan
+from lightning_modules.low_rank.rank_space import stage_budgets
 from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after, weights
 from tests.wandb_reader import find_offline_runs, read_offline_run
 
@@ -177,6 +180,32 @@ def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path,
     assert bool(hparams["rank_plan"]) == (stopped_after > 2)
     quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_trial_of_a_search_for_ranks(quick_run: Run, dense: str, tmp_path: Path) -> None:
+    search = ("+sweep=ranks", f"checkpoint={dense}")
+    trial = optuna.create_study(sampler=RandomSampler(seed=0), directions=["maximize", "minimize"]).ask()
+    [(key, shares)] = stage_budgets(compose_config(*search), trial).items()
+    budget = ",".join(f"{pattern}:{share}" for pattern, share in shares.items())
+    record = quick_run(*search, f"{key}={{{budget}}}", "trainer.max_epochs=0")  # QUICK trains
+
+    # The objective is of the decomposed and repaired network: nothing was trained.
+    stages = json.loads((tmp_path / "out" / "decomposition.json").read_text())["stages"]
+    assert [stage["stage"] for stage in stages] == ["dense", "decomposed", "BatchNorm re-estimated"]
+    assert record["objective"] == (record["val/f1"], record["model/macs"])
+    assert record["val/f1"] == pytest.approx(stages[-1]["f1"])
+    assert record["model/macs"] == stages[-1]["macs"] < stages[0]["macs"]
+    network = load(record["checkpoint"])
+    plan = RankPlan.load(tmp_path / "out" / "plan.yaml")
+    assert plan == RankPlan.from_dict(network.hparams["rank_plan"])
+    assert plan.macs_after == budget_macs(network)
+
+    # `make decompose` goes on from the plan.
+    settings = ("callbacks.low_rank.policy=plan", f"callbacks.low_rank.plan={tmp_path / 'out' / 'plan.yaml'}")
+    tuned = quick_run(*decompose(dense, *settings), folder="tuned")
+    shapes = {name: value.shape for name, value in weights(tuned["checkpoint"]).items()}
+    assert shapes == {name: value.shape for name, value in weights(record["checkpoint"]).items()}
+    assert tuned["model/macs"] == record["model/macs"]
 
 
 def test_distilling_from_the_dense_model(quick_run: Run, dense: str, tmp_path: Path) -> None:

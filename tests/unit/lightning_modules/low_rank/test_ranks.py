@@ -1,5 +1,6 @@
 """Plans for whole models: within budget, best, and honest about MACs and errors."""
 
+from fnmatch import fnmatch
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -125,6 +126,38 @@ def test_out_of_reach_budget_says_what_is_in_reach() -> None:
     assert select_ranks(model, x, budget=float(least)).macs_after == least
 
 
+@pytest.mark.parametrize("aware", [False, True])
+def test_each_group_of_layers_keeps_its_own_budget(aware: bool) -> None:
+    model, x = backbone(), torch.randn(8, 3, 64, 64)
+    moments = collect_moments(model, [x]) if aware else None
+    budgets = {"blocks.3.0.*": 0.9, "blocks.3.*": 0.5, "blocks.4.*": 0.7, "conv_head": 2e4}
+    plan = select_ranks(model, x, budget=budgets, moments=moments)
+    costs = measure_layers(model, x)
+    left = set(costs)
+    for pattern, budget in budgets.items():  # the first pattern that matches a layer counts
+        group = {name for name in left if fnmatch(name, pattern)}
+        left -= group
+        dense = sum(costs[name].macs for name in group)
+        saved = sum(entry.macs_before - entry.macs_after for name, entry in plan.layers.items() if name in group)
+        limit = budget if budget > 1 else budget * dense
+        assert 0.95 * limit <= dense - saved <= limit, pattern
+    assert not left & plan.layers.keys()
+    # Within a group, as good as the budget of a model that may only change there.
+    others = [name for name in costs if not fnmatch(name, "blocks.4.*")]
+    total, part = plan.macs_before, sum(cost.macs for name, cost in costs.items() if name not in others)
+    alone = select_ranks(model, x, budget=float(total - int(0.3 * part)), moments=moments, exclude=others)
+    ours = sum(entry.error**1.5 for name, entry in plan.layers.items() if name not in others)
+    assert ours == pytest.approx(total_error(alone), rel=0.01)
+
+
+def test_a_group_without_layers_or_out_of_reach_is_named() -> None:
+    model, x = backbone(), torch.randn(1, 3, 32, 32)
+    with pytest.raises(UserError, match=r"'blocks\.99\.\*', which matches no layer"):
+        select_ranks(model, x, budget={"blocks.99.*": 0.5})
+    with pytest.raises(UserError, match=r"MACs for blocks\.3\.\* cannot be reached"):
+        select_ranks(model, x, budget={"blocks.3.*": 0.01})
+
+
 def test_options_are_heeded() -> None:
     model, x = backbone("mobilenetv4_conv_small_035"), torch.randn(1, 3, 32, 32)
     plan = select_ranks(model, x, budget=0.6, exclude=["classifier", "blocks.0.*"], multiple=4, min_rank=8)
@@ -172,6 +205,7 @@ def test_dead_layers_are_left_alone() -> None:
         ({"policy": "ratio", "ratio": {"svd": 1.5}}, "ratio=1.5"),
         ({"policy": "energy", "energy": 1.1}, "energy=1.1"),
         ({"budget": -3.0}, "budget=-3"),
+        ({"budget": {"*": 0.0}}, "budget=0"),
         ({"multiple": 0}, "multiple=0"),
         ({"policy": "plan"}, "needs plan="),
     ],
