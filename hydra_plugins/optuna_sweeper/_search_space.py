@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -21,8 +21,8 @@ class SearchSpace:
 
     fixed: list[str] = field(default_factory=list)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
-    texts: dict[str, dict[str, str]] = field(default_factory=dict)
-    """How the choices of a key were written, by their `repr`: Optuna knows no lists and dicts."""
+    containers: dict[str, set[str]] = field(default_factory=dict)
+    """Choices of a key that are lists or dicts: Optuna knows none, so that they are texts to it."""
 
     def suggest(self, trial: Trial) -> list[str]:
         """Let the trial choose; return its choices as overrides. Parameters bear the key without `+`."""
@@ -35,8 +35,8 @@ class SearchSpace:
                 value = trial.suggest_float(name, dist.low, dist.high, step=dist.step, log=dist.log)
             else:
                 value = trial.suggest_int(name, dist.low, dist.high, step=dist.step, log=dist.log)  # type: ignore[attr-defined]
-            text = self.texts.get(key, {}).get(repr(value))
-            overrides.append(f"{key}={text}" if text is not None else to_override(key, value))
+            is_text = value in self.containers[key]
+            overrides.append(f"{key}={value}" if is_text else to_override(key, value))
         return overrides
 
     def grid(self) -> dict[str, list[Any]]:
@@ -73,7 +73,7 @@ def parse_space(lines: Iterable[str], config_loader: ConfigLoader | None = None)
     for override in last.values():
         if override.is_sweep_override():
             key = override.get_key_element()
-            space.distributions[key], space.texts[key] = _distribution(override)
+            space.distributions[key], space.containers[key] = _distribution(override)
         else:
             space.fixed.append(_fixed(override))
     return space
@@ -85,7 +85,7 @@ def _fixed(override: Override) -> str:
     return f"{override.get_key_element()}={override.get_value_element_as_str()}"
 
 
-def _distribution(override: Override) -> tuple[BaseDistribution, dict[str, str]]:
+def _distribution(override: Override) -> tuple[BaseDistribution, set[str]]:
     sweep, key = override.value(), override.key_or_group
     tags = getattr(sweep, "tags", set())
     if unknown := sorted(tags - {"log"}):
@@ -95,18 +95,19 @@ def _distribution(override: Override) -> tuple[BaseDistribution, dict[str, str]]
         if isinstance(sweep, IntervalSweep):
             low, high = sweep.start, sweep.end
             if isinstance(low, int) and isinstance(high, int):
-                return IntDistribution(low, high, log=log), {}
-            return FloatDistribution(float(low), float(high), log=log), {}  # type: ignore[arg-type]
+                return IntDistribution(low, high, log=log), set()
+            return FloatDistribution(float(low), float(high), log=log), set()  # type: ignore[arg-type]
         if isinstance(sweep, RangeSweep):
             low, last, step = _range(sweep)
             if isinstance(step, int) and isinstance(low, int):
-                return IntDistribution(low, int(last), step=step, log=log), {}
-            return FloatDistribution(low, last, step=step, log=log), {}
-        texts = list(override.sweep_string_iterator())
-        choices = [_category(value, text) for value, text in zip(override.sweep_iterator(), texts, strict=True)]
+                return IntDistribution(low, int(last), step=step, log=log), set()
+            return FloatDistribution(low, last, step=step, log=log), set()
+        values = list(override.sweep_iterator())
+        texts = {text for text in map(_text_of_container, values) if text}
+        choices = [_text_of_container(value) or value for value in values]
         if log:
             raise ValueError("tag(log, …) belongs to interval(…) or range(…)")
-        return CategoricalDistribution(choices), dict(zip(map(repr, choices), texts, strict=True))
+        return CategoricalDistribution(choices), texts  # type: ignore[arg-type]
     except ValueError as error:
         raise UserError(f"{key} in the search space, {override.input_line}: {error}") from error
 
@@ -122,7 +123,6 @@ def _range(sweep: RangeSweep) -> tuple[Any, Any, Any]:
     return ends[0], ends[1], abs(step)
 
 
-def _category(value: Any, text: str) -> None | bool | int | float | str:
-    if isinstance(value, QuotedString):
-        return value.text
-    return value if value is None or isinstance(value, bool | int | float | str) else text
+def _text_of_container(value: Any) -> str | None:
+    """A list or dict as it was written; None for anything else."""
+    return Override._get_value_element_as_str(value) if isinstance(value, list | dict) else None

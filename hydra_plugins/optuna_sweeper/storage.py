@@ -106,9 +106,8 @@ def _connect_sqlite(path: str) -> Any:
 def _journal_lock(path: Path) -> Any:
     """A lock that the system frees when its holder is killed; Optuna's own makes others wait for half a minute."""
     from filelock import FileLock
-    from optuna.storages.journal import BaseJournalFileLock
 
-    class Lock(BaseJournalFileLock):
+    class Lock:
         def __init__(self) -> None:
             self.lock = FileLock(f"{path}.lock")
 

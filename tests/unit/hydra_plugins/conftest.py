@@ -84,6 +84,12 @@ class Sweeps:
         return [trial.state.name for trial in self.study.trials]
 
 
+@pytest.fixture(autouse=True)
+def impatient_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal waits for the disk at every line; these studies need not outlive a power cut."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+
+
 @pytest.fixture
 def sweeps(tmp_path: Path) -> Sweeps:
     return Sweeps(tmp_path / "sweep")
