@@ -126,7 +126,6 @@ class Trials:
 
     def end(self, trial: Trial, outcome: Outcome) -> None:
         """Tell the study how a trial ended; a failed one is queued again while it may be retried."""
-
         attempt = trial.user_attrs.get(ATTEMPT, 0)
         retry = outcome.state == "failed" and outcome.retriable and attempt < self.max_retries
         try:
@@ -138,12 +137,11 @@ class Trials:
                 trial.set_user_attr(ERROR, outcome.error)
                 if not retry:
                     trial.set_user_attr(GIVEN_UP, True)
+            if retry:
+                self.queue_again(trial, attempt + 1)
             self.tell(trial, outcome)
         except (UpdateFinishedTrialError, ValueError) as error:
             log.warning("Trial %d was ended by another process, which took this one for dead: %s", trial.number, error)
-        else:
-            if retry:
-                self.queue_again(trial, attempt + 1)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -157,12 +155,18 @@ class Trials:
 
     def queue_again(self, trial: Trial, attempt: int) -> None:
         """Queue a failed trial's parameters as a new trial, which the next process that asks gets."""
+        origin = trial.user_attrs.get(RETRY_OF, trial.number)
+        others = (other.user_attrs for other in self.study.get_trials(deepcopy=False))
+        if any(other.get(RETRY_OF) == origin and other.get(ATTEMPT) == attempt for other in others):
+            return  # by a process that was killed before it could end the trial itself
 
         # What a sampler noted, such as the point of a grid or the generation, holds for the retry too.
         notes = self.storage.get_trial_system_attrs(trial._trial_id)
         notes = {key: value for key, value in notes.items() if not key.startswith("constraints")}
-        attributes = {RETRY_OF: trial.user_attrs.get(RETRY_OF, trial.number), ATTEMPT: attempt}
-        waiting = create_trial(
-            state=TrialState.WAITING, system_attrs={**notes, "fixed_params": trial.params}, user_attrs=attributes
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                system_attrs={**notes, "fixed_params": trial.params},
+                user_attrs={RETRY_OF: origin, ATTEMPT: attempt},
+            )
         )
-        self.study.add_trial(waiting)
