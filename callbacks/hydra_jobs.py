@@ -78,22 +78,30 @@ class JobsTable(Callback):
     @staticmethod
     def print_table(sweep_dir: Path) -> None:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(title=f"Jobs of {sweep_dir}", title_justify="left")
         for heading in ("job", "overrides", "state", "val F1", "MACs", "score"):
             table.add_column(heading, overflow="fold")
         failures = []
-        for folder in sorted(sweep_dir.glob("*/.hydra"), key=lambda path: job_order(path.parent)):
-            job = folder.parent
-            overrides = " ".join(OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")))  # type: ignore[arg-type]
+        jobs = sorted((folder.parent for folder in sweep_dir.glob("*/.hydra")), key=job_order)
+        all_overrides: list[Any] = [
+            OmegaConf.to_container(OmegaConf.load(job / ".hydra" / "overrides.yaml")) for job in jobs
+        ]
+        common = set.intersection(*map(set, all_overrides)) if len(jobs) > 1 else set()
+        for job, given in zip(jobs, all_overrides, strict=True):
+            overrides = " ".join(text for text in given if text not in common)
             record = read_record(job)
             state = record.get("state", "unfinished")
             if state not in ("completed", "pruned"):
                 failures.append((job.name, record.get("error", "stopped before its end")))
             style = {"completed": None, "pruned": "dim", "failed": "red"}.get(state, "yellow")
             values = [format_number(record.get(key), form) for key, form in COLUMNS]
-            table.add_row(job.name, overrides, state, *values, style=style)
+            table.add_row(job.name, escape(overrides), state, *values, style=style)
+        if common:
+            table.caption = escape(f"All jobs: {' '.join(text for text in all_overrides[0] if text in common)}")
+            table.caption_justify = "left"
         console = Console(stderr=True)
         console.print(table)
         for name, error in failures:

@@ -27,12 +27,11 @@ def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceili
     links = {"wandb_id": record["wandb_id"]} if record.get("wandb_id") else {}
     if job.status != JobStatus.COMPLETED:
         if isinstance(value, Pruned | TrialPruned):
-            return Outcome("pruned", constraints=broken_by(record, ceilings), links=links)
+            return Outcome("pruned", error=str(value), constraints=broken_by(record, ceilings), links=links)
         # A user's mistake, as run.py tells them, would be one again.
         retriable = not isinstance(value, CompactHydraException)
         return Outcome("failed", error=f"{value or type(value).__name__}", retriable=retriable, links=links)
-    values = list(value) if isinstance(value, tuple | list) else [value]
-    return check(Outcome("complete", values, constraints=broken_by(record, ceilings), links=links),
+    return check(Outcome("complete", as_list(value), constraints=broken_by(record, ceilings), links=links),
                  n_objectives, ceilings, record)  # fmt: skip
 
 
@@ -42,7 +41,7 @@ def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]
     constraints = broken_by(record, ceilings)
     match record.get("state"):
         case "completed" if "objective" in record:
-            return check(Outcome("complete", record["objective"], constraints=constraints),
+            return check(Outcome("complete", as_list(record["objective"]), constraints=constraints),
                          n_objectives, ceilings, record)  # fmt: skip
         case "pruned":
             return Outcome("pruned", constraints=constraints)
@@ -52,6 +51,10 @@ def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]
     if folder.is_dir() and not (folder / RECORD).exists():
         write_record(folder, {"state": "failed", "error": error})
     return Outcome("failed", error=error)
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
 
 
 def check(outcome: Outcome, n_objectives: int, ceilings: dict[str, float], record: dict[str, Any]) -> Outcome:

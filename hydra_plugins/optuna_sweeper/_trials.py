@@ -23,7 +23,7 @@ EXHAUSTED = "exhausted"  # user attribute of a study whose sampler has no furthe
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its objective values if complete, its error if failed, figures and links of its record."""
+    """How a job ended: its values if complete, else why not; what it says about constraints, attributes to keep."""
 
     state: Literal["complete", "pruned", "failed"]
     values: list[float] = field(default_factory=list)

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.optuna_sweeper.storage import load_study
 from tests.harness import MUTE, PROJECT, QUICK
+from tests.wandb_reader import find_offline_runs, read_offline_run
 
 APP = PROJECT / "tests/sweep_app/app.py"
 
@@ -230,7 +231,7 @@ def test_a_password_in_the_environment_stays_there(
 def test_launchers_run_batches(app: App, launcher: str) -> None:
     module = {"joblib": "hydra_joblib_launcher", "ray": "hydra_ray_launcher", "submitit_local": "hydra_submitit_launcher"}
     pytest.importorskip(f"hydra_plugins.{module[launcher]}", reason="pip install -r requirements-cluster.txt")
-    given = {"joblib": ["hydra.launcher.n_jobs=2"], "ray": ["hydra.launcher.ray.init.num_cpus=2"], "submitit_local": []}
+    given = {"joblib": ["hydra.launcher.n_jobs=2"], "ray": ["+hydra.launcher.ray.init.num_cpus=2"], "submitit_local": []}
     app.run(
         f"hydra/launcher={launcher}", *given[launcher], "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5",
         "prune_above=0.5", "fail_above=1.9", "hydra.sweeper.max_failure_rate=1", timeout=300,
@@ -239,3 +240,69 @@ def test_launchers_run_batches(app: App, launcher: str) -> None:
     assert len(finished(trials)) == 5
     assert {trial.state for trial in trials} >= {TrialState.COMPLETE, TrialState.PRUNED}
     assert sorted(app.calls(), key=int) == [str(trial.number) for trial in trials]
+
+
+class TestTraining:
+    """Sweeps over the real program."""
+
+    @pytest.fixture
+    def settings(self, tiny_root: Path) -> list[str]:
+        return [
+            "-m", "hydra/sweeper=optuna", "datamodule=trash", f"datamodule.root={tiny_root}", *QUICK,
+            "trainer.max_epochs=2", "test=false", "predict=false", "callbacks.media=null", "hydra.sweeper.study_name=s",
+        ]  # fmt: skip
+
+    def records(self, tmp_path: Path) -> list[dict[str, Any]]:
+        folders = sorted((tmp_path / "logs/sweeps/s").glob("[0-9]*"), key=lambda folder: int(folder.name))
+        return [json.loads((folder / "run.json").read_text()) for folder in folders]
+
+    @pytest.mark.slow
+    def test_a_network_over_its_budget_is_pruned_before_data_are_opened(
+        self, shell: Callable[..., subprocess.CompletedProcess], settings: list[str], tmp_path: Path
+    ) -> None:
+        sampler = "hydra.sweeper.sampler._target_=optuna.samplers.BruteForceSampler"
+        result = shell(*settings, sampler, "image_size=[64,64],[32,32],[80,80]", "max_macs=9e5", timeout=300)
+        assert result.returncode == 0, result.stderr
+        records = self.records(tmp_path)
+        by_size = {str(record["trial"]["params"]["image_size"]): record for record in records}
+        assert {size: record["state"] for size, record in by_size.items()} == {
+            "[64,64]": "pruned", "[32,32]": "completed", "[80,80]": "pruned",
+        }  # fmt: skip
+        assert by_size["[64,64]"]["model/macs"] > 9e5
+        assert "max_macs=900,000" in by_size["[64,64]"]["reason"]
+        for size in ("64x64", "80x80"):
+            assert not [path for path in (tmp_path / "data/cache").rglob("*") if size in path.name]
+        assert [path.name for path in (tmp_path / "data/cache").rglob("*.npy")] != []
+        study = load_study(tmp_path / "logs/sweeps/s")
+        assert study is not None
+        [run] = find_offline_runs(tmp_path / "logs/sweeps/s")
+        done = by_size["[32,32]"]
+        kept = read_offline_run(run)
+        assert kept.config["trial"] == {"study": "s", "number": done["trial"]["number"], "params": {"image_size": "[32,32]"}}
+        assert study.trials[done["trial"]["number"]].user_attrs["wandb_id"] == done["wandb_id"]
+        assert done["wandb_id"] in run.name
+        assert kept.group == "s"
+        assert kept.exit_code == 0
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("launcher", ["basic", "joblib", "ray"])
+    def test_a_hopeless_trial_is_pruned_from_its_own_process(
+        self, shell: Callable[..., subprocess.CompletedProcess], settings: list[str], tmp_path: Path, launcher: str
+    ) -> None:
+        if launcher != "basic":
+            pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason="requirements-cluster.txt")
+        settings += [*MUTE, f"hydra/launcher={launcher}"]
+        settings += ["+hydra.launcher.ray.init.num_cpus=2"] if launcher == "ray" else []
+        pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:0.99,n_warmup_steps:1}"
+        result = shell(
+            *settings, "optimizer.lr=interval(1e-4,1e-3)", "objective=[val/f1]", "hydra.sweeper.directions=[maximize]",
+            pruner, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=5", timeout=400,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        study = load_study(tmp_path / "logs/sweeps/s")
+        assert study is not None
+        for trial, record in zip(study.trials, self.records(tmp_path), strict=True):
+            assert trial.state == TrialState.PRUNED
+            assert list(trial.intermediate_values) == [0, 1]
+            assert record["state"] == "pruned"
+            assert record["val/f1"] == pytest.approx(trial.intermediate_values[1])
