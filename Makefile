@@ -27,6 +27,10 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@touch $@
+
 train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_epochs=20")
 	$(RUN) $(ARGS)
 
@@ -42,7 +46,7 @@ submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else th
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	$(RUN) fit=false test=false job_type=submit "checkpoint='$(CHECKPOINT)'" $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
 
-sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050 optimizer.lr=1e-3,2e-3")
+sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050"), or a search (ARGS="+sweep=nas")
 	$(RUN) --multirun $(ARGS)
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
@@ -51,8 +55,12 @@ show-data: setup ## draw the data set: class counts, sizes, augmented images (DA
 test: $(VENV)/.installed-dev ## run the fast tests
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-test-full: $(VENV)/.installed-dev ## run all tests, the slow ones too
-	$(VENV)/bin/python -m pytest -m "slow or not slow" $(ARGS)
+# PostgreSQL is installed where that is allowed; without it its tests are skipped, and say so.
+test-full: $(VENV)/.installed-cluster ## run all tests, the slow ones too, with Ray and PostgreSQL
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+		{ test "$$(id -u)" = 0 && apt-get install -y -qq postgresql; } || \
+		echo "PostgreSQL is not here and cannot be installed: its tests will be skipped"
+	$(VENV)/bin/python -m pytest -m "slow or not slow" -rs $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(VENV)/bin/ruff check .

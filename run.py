@@ -19,7 +19,8 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from errors import UserError
+from callbacks.hydra_jobs import is_trial, sweep_trial
+from errors import OverBudget, Pruned, UserError
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and --cfg job must not wait for it
     from pytorch_lightning import Trainer
@@ -27,15 +28,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help and --cfg job must no
     from datamodules.trash import TrashDataModule
 
 log = logging.getLogger(__name__)
-
-
-def run_dir(resume: str | None, new_folder: str) -> str:
-    """A resumed run goes on in its own folder: the one above the checkpoint's."""
-    return str(Path(resume).resolve().parent.parent) if resume else new_folder
-
-
-OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
-OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
 
 
 # What Lightning tells people who wrote the loop themselves.
@@ -52,22 +44,34 @@ NOISE = (
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Run one job; a user's mistake ends it with one clear message, without a traceback."""
     from callbacks.run_summary import write_record
-    from callbacks.tracking import finish_wandb
+    from callbacks.tracking import finish_wandb, wandb_id
 
-    folder, overrides = Path(cfg.output_dir), list(HydraConfig.get().overrides.task)
+    folder, started = Path(cfg.output_dir), time.monotonic()
+    overrides = list(HydraConfig.get().overrides.task)
     exit_code = 1
+
+    def write(state: str, record: dict[str, Any]) -> None:
+        links = {"overrides": overrides, "trial": sweep_trial(), "wandb_id": wandb_id()}
+        write_record(folder, {"state": state, **links, "minutes": (time.monotonic() - started) / 60, **record})
+
     try:
         record, objective = run(cfg, overrides)
-        write_record(folder, {"state": "completed", "overrides": overrides, **record})
+        write("completed", {**record, "objective": objective})
         exit_code = 0
         return objective
     except Exception as error:
         user_error = next((e for e in (error, error.__cause__) if isinstance(e, UserError)), None)
-        record = {"state": "failed", "overrides": overrides, "error": str(user_error or repr(error))}
+        pruned = error if isinstance(error, Pruned) else None
+        if isinstance(user_error, OverBudget) and is_trial():
+            pruned = Pruned(str(user_error), {"model/macs": user_error.macs})
+        if pruned:
+            write("pruned", {"reason": pruned.reason, **pruned.figures})
+            exit_code = 0
+            raise pruned from None
         if user_error:
-            write_record(folder, record)
+            write("failed", {"error": str(user_error)})
             raise CompactHydraException(str(user_error)) from error
-        write_record(folder, {**record, "traceback": traceback.format_exc()})
+        write("failed", {"error": repr(error), "traceback": traceback.format_exc()})
         raise
     finally:
         finish_wandb(exit_code)
@@ -103,7 +107,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         return {}, None
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
     for logger in loggers:
-        logger.log_hyperparams(plain(cfg))
+        logger.log_hyperparams(plain(cfg) | ({"trial": sweep_trial()} if sweep_trial() else {}))
     checkpoint = cfg.checkpoint
     if cfg.fit:
         checkpoint = fit(cfg, datamodule, loggers)
@@ -127,12 +131,14 @@ def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
 
 def build_datamodule(cfg: DictConfig) -> TrashDataModule:
     """The datamodule with its caches built; its mean and std are those of the backbone's weights unless set."""
+    from callbacks.macs_logger import check_budget_early
     from lightning_modules.backbones.factory import image_statistics
 
     mean, std = image_statistics(cfg.backbone.name)
     datamodule = instantiate(
         cfg.datamodule, mean=cfg.datamodule.mean or mean, std=cfg.datamodule.std or std, _convert_="all"
     )
+    check_budget_early(cfg, len(datamodule.find_classes()))
     datamodule.prepare_data()
     datamodule.setup("fit" if cfg.fit or cfg.test or cfg.show_data else "predict")
     return datamodule

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
@@ -9,7 +11,8 @@ from rich.table import Table
 
 from callbacks.macs import MacsReport, count_macs, shape_text
 from callbacks.tracking import log_summary
-from errors import UserError
+from errors import OverBudget
+from lightning_modules.backbones.factory import create_backbone
 from lightning_modules.fold_batchnorm import fold_batchnorm
 
 
@@ -24,7 +27,8 @@ class MacsLogger(Callback):
         print_table: show the layers on the console before training.
 
     Raises:
-        UserError: the network exceeds `max_macs`, or does not take images of the set size.
+        OverBudget: the network exceeds `max_macs`.
+        UserError: it does not take images of the set size.
     """
 
     def __init__(self, max_macs: float | None = None, fold_batchnorm: bool = False, print_table: bool = True) -> None:
@@ -41,12 +45,8 @@ class MacsLogger(Callback):
         is_news, self.report = report != self.report, report
         if stage == "fit" and self.print_table and trainer.is_global_zero:
             Console().print(macs_table(report))
-        if stage == "fit" and self.max_macs is not None and report.macs > self.max_macs:
-            raise UserError(
-                f"Backbone {pl_module.hparams['backbone']['name']} needs {report.macs:,} MACs (counted by "
-                f"{report.counter}, input {shape_text(report.input_size)}), more than "
-                f"max_macs={self.max_macs:,.0f}. Choose a smaller backbone or image_size, or raise max_macs."
-            )
+        if stage == "fit":
+            check_budget(pl_module.hparams["backbone"]["name"], report, self.max_macs)
         if is_news and trainer.is_global_zero:
             self.log_report(trainer, report)
 
@@ -67,6 +67,42 @@ class MacsLogger(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.report is not None:
             checkpoint["macs"] = self.report.to_dict()
+
+
+def check_budget(backbone: str, report: MacsReport, max_macs: float | None) -> None:
+    """Raise where a network costs more than it may.
+
+    Raises:
+        OverBudget: it does.
+    """
+    if max_macs is not None and report.macs > max_macs:
+        raise OverBudget(
+            f"Backbone {backbone} needs {report.macs:,} MACs (counted by {report.counter}, input "
+            f"{shape_text(report.input_size)}), more than max_macs={max_macs:,.0f}. Choose a smaller backbone or "
+            "image_size, or raise max_macs.",
+            report.macs,
+        )
+
+
+def check_budget_early(cfg: DictConfig, num_classes: int) -> None:
+    """Count a new network before its data are opened, which for a new image size means decoding them all.
+
+    Networks that come from a checkpoint or are still to be made smaller are left to `MacsLogger`.
+
+    Raises:
+        OverBudget: it costs more than `max_macs`.
+    """
+    low_rank, slimming = cfg.callbacks.get("low_rank"), cfg.callbacks.get("slimming")
+    shrinks = (low_rank and low_rank.policy) or (slimming and slimming.budget)
+    if cfg.max_macs is None or not cfg.fit or cfg.checkpoint or cfg.resume or shrinks:
+        return
+    kwargs: Any = OmegaConf.to_container(cfg.backbone.kwargs, resolve=True)
+    with torch.random.fork_rng(devices=[]):  # the network that trains shall draw the same weights as without this
+        model = create_backbone(cfg.backbone.name, num_classes=num_classes, kwargs=kwargs)
+    input_size = (3, *cfg.image_size)
+    if cfg.fold_batchnorm:
+        model = fold_batchnorm(model, input_size)
+    check_budget(cfg.backbone.name, count_macs(model, input_size), cfg.max_macs)
 
 
 def macs_table(report: MacsReport, max_rows: int = 12) -> Table:

@@ -120,6 +120,12 @@ def wandb_location(loggers: Sequence[Logger]) -> str | None:
     return next((logger.location for logger in loggers if isinstance(logger, TolerantWandbLogger)), None)
 
 
+def wandb_id() -> str | None:
+    """The id of this job's W&B run; None where there is none."""
+    wandb = sys.modules.get("wandb")
+    return None if wandb is None or wandb.run is None or wandb.run.disabled else wandb.run.id
+
+
 def multirun_name() -> str | None:
     """The name of the folder of the Hydra multirun this job belongs to; None in a single run."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:

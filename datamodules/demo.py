@@ -52,6 +52,10 @@ class DemoDataModule(TrashDataModule):
         self.save_hyperparameters({"demo_seed": demo_seed}, logger=False)
         self._announced = False
 
+    def find_classes(self) -> list[str]:
+        """The classes, which are known before anything is rendered."""
+        return self.class_names or sorted(TRAIN_COUNTS)
+
     def prepare_data(self) -> None:
         """Render the data set where it is missing, then prepare it as any other."""
         if not self._announced:

@@ -129,6 +129,10 @@ class TrashDataModule(pl.LightningDataModule):
         """Which images `test_dataloader` gives: the labelled test images where there are any, else val."""
         return "val" if self.test_dataset is None else "test"
 
+    def find_classes(self) -> list[str]:
+        """The classes, before any image is decoded."""
+        return self._scan().class_names
+
     def prepare_data(self) -> None:
         """Decode what the coming stage needs into the cache."""
         stage = str(self.trainer.state.fn.value) if self.trainer and self.trainer.state.fn else None

@@ -1,0 +1,1 @@
+"""Hydra's sweeper on current Optuna: resumable, for several processes and machines, with pruning and promotion."""

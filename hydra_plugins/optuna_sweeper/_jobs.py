@@ -1,0 +1,79 @@
+"""What the jobs of a sweep get and give back: overrides in, an outcome from the return value and the record out."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from optuna import TrialPruned
+
+from callbacks.hydra_jobs import RECORD, read_record
+from callbacks.run_summary import write_record
+from errors import Pruned
+from hydra_plugins.optuna_sweeper._overrides import key_of, to_override
+from hydra_plugins.optuna_sweeper._trials import Outcome
+
+
+def job_overrides(settings: list[str], folder: str, trial: dict[str, Any]) -> list[str]:
+    """The overrides of one job: settings, the later going before the earlier, its folder, and whose job it is."""
+    last = {key_of(setting): setting for setting in settings}
+    return [*last.values(), f"hydra.sweep.subdir={folder}", to_override("hydra.sweeper.trial", trial)]
+
+
+def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceilings: dict[str, float]) -> Outcome:
+    """How a job ended, from what the launcher handed back."""
+    value = job._return_value  # `return_value` would raise, and print a line for each job
+    links = {"wandb_id": record["wandb_id"]} if record.get("wandb_id") else {}
+    if job.status != JobStatus.COMPLETED:
+        if isinstance(value, Pruned | TrialPruned):
+            return Outcome("pruned", error=str(value), constraints=broken_by(record, ceilings), links=links)
+        # A user's mistake, as run.py tells them, would be one again.
+        retriable = not isinstance(value, CompactHydraException)
+        return Outcome("failed", error=f"{value or type(value).__name__}", retriable=retriable, links=links)
+    return check(Outcome("complete", as_list(value), constraints=broken_by(record, ceilings), links=links),
+                 n_objectives, ceilings, record)  # fmt: skip
+
+
+def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]) -> Outcome:
+    """How the job in this folder ended whose sweeper is gone; one that did not end is recorded as failed."""
+    record = read_record(folder)
+    constraints = broken_by(record, ceilings)
+    match record.get("state"):
+        case "completed" if "objective" in record:
+            return check(Outcome("complete", as_list(record["objective"]), constraints=constraints),
+                         n_objectives, ceilings, record)  # fmt: skip
+        case "pruned":
+            return Outcome("pruned", constraints=constraints)
+        case "failed":
+            return Outcome("failed", error=record.get("error", ""), retriable="traceback" in record)
+    error = "stopped before its end"
+    if folder.is_dir() and not (folder / RECORD).exists():
+        write_record(folder, {"state": "failed", "error": error})
+    return Outcome("failed", error=error)
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
+
+
+def check(outcome: Outcome, n_objectives: int, ceilings: dict[str, float], record: dict[str, Any]) -> Outcome:
+    """The outcome, or a failed one where its values are not as many finite numbers as there are directions."""
+
+    def failed(error: str) -> Outcome:
+        return Outcome("failed", error=error, retriable=False, links=outcome.links)
+
+    numbers = [value for value in outcome.values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != n_objectives or len(numbers) != len(outcome.values):
+        return failed(f"the job returned {outcome.values}, but hydra.sweeper.directions are for {n_objectives} numbers")
+    if any(math.isnan(value) for value in numbers):
+        return failed(f"the objective is {', '.join(map(str, numbers))}")
+    if missing := sorted(ceilings.keys() - outcome.constraints.keys()):
+        known = ", ".join(sorted(name for name, value in record.items() if "/" in name)) or "none"
+        return failed(f"hydra.sweeper.constraints: {', '.join(missing)} is no figure of run.json; choose from {known}")
+    return outcome
+
+
+def broken_by(record: dict[str, Any], ceilings: dict[str, float]) -> dict[str, float]:
+    """By how much each figure exceeds its ceiling; figures that were not measured are left out."""
+    return {name: record[name] - ceiling for name, ceiling in ceilings.items() if record.get(name) is not None}

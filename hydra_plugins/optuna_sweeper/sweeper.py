@@ -1,0 +1,46 @@
+"""The plugin that Hydra finds; all the rest waits until a search runs, because Hydra imports it at every start."""
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from errors import UserError
+
+
+class OptunaSweeper(Sweeper):
+    """Search with Optuna; `settings` are those of conf/hydra/sweeper/optuna.yaml."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what the study still misses, then the promoted jobs.
+
+        Raises:
+            CompactHydraException: a mistake in the settings, or trials are missing at the end; Hydra prints it.
+        """
+        from hydra_plugins.optuna_sweeper._search import Search
+        from hydra_plugins.optuna_sweeper._settings import Settings
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        try:
+            settings = Settings.create(self.settings, self.config)
+            Search(settings, self.config, self.hydra_context.config_loader, self.launcher, arguments).run()
+        except UserError as error:
+            raise CompactHydraException(str(error)) from error

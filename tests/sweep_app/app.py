@@ -1,0 +1,33 @@
+"""A program of milliseconds with objective x², to test sweeps without training; it says in calls.txt when it ran."""
+
+import math
+import time
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from callbacks.hydra_jobs import sweep_trial
+from callbacks.run_summary import write_record
+from errors import Pruned
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float | tuple[float, ...]:
+    folder = Path(cfg.output_dir)
+    with (folder.parent / "calls.txt").open("a") as file:
+        file.write(f"{folder.name} {cfg.x!r}\n")
+    time.sleep(cfg.sleep)
+    if cfg.x > cfg.fail_above:
+        raise RuntimeError(f"x is {cfg.x}")
+    if cfg.x > cfg.prune_above:
+        raise Pruned(f"x is {cfg.x}")
+    value = math.nan if cfg.x > cfg.nan_above else float(cfg.x) ** 2
+    values = [value, abs(cfg.x - 1)][: len(cfg.objective)]
+    figures = {"model/macs": abs(cfg.x), "objective": values, "trial": sweep_trial()}
+    write_record(folder, {"state": "completed", **figures})
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+if __name__ == "__main__":
+    main()
