@@ -1,6 +1,5 @@
-"""Hydra callbacks around jobs: a usable output folder before, a table of all jobs after a multirun."""
+"""Around the jobs of Hydra: a usable output folder before, the record that each leaves there."""
 
-import atexit
 import json
 import sys
 import tempfile
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 RECORD = "run.json"
 
@@ -31,53 +30,6 @@ class CheckOutputFolder(Callback):
         except OSError as error:
             sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
             sys.exit(1)
-
-
-class JobsTable(Callback):
-    """Print what became of every job when a multirun ends, however it ends.
-
-    It reads the record that each job leaves in its own folder, so it is the same for every launcher.
-    """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # Hydra skips `on_multirun_end` when a job failed.
-        atexit.register(self.print_table, Path(config.hydra.sweep.dir))
-
-    @staticmethod
-    def print_table(sweep_dir: Path) -> None:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=f"Jobs of {sweep_dir}", title_justify="left")
-        for heading in ("job", "overrides", "state", "val F1", "MACs", "score"):
-            table.add_column(heading, overflow="fold")
-        failures = []
-        for folder in sorted(sweep_dir.glob("*/.hydra"), key=lambda path: job_order(path.parent)):
-            job = folder.parent
-            overrides = " ".join(OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")))  # type: ignore[arg-type]
-            record = read_record(job)
-            state = record.get("state", "unfinished")
-            if state != "completed":
-                failures.append((job.name, record.get("error", "stopped before its end")))
-            style = {"completed": None, "failed": "red"}.get(state, "yellow")
-            values = [format_number(record.get(key), form) for key, form in COLUMNS]
-            table.add_row(job.name, overrides, state, *values, style=style)
-        console = Console(stderr=True)
-        console.print(table)
-        for name, error in failures:
-            console.print(f"[red]job {name}:[/red] ", end="")
-            console.print(error, markup=False, highlight=False)
-
-
-COLUMNS = (("val/f1", ".4f"), ("model/macs", ",.0f"), ("val/score", ".4f"))
-
-
-def job_order(folder: Path) -> tuple[int, str]:
-    return (int(folder.name), "") if folder.name.isdigit() else (sys.maxsize, folder.name)
-
-
-def format_number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
