@@ -17,7 +17,7 @@ from lightning_modules.checkpoint import copy_keys, override_keys
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLDER, NAME = "experiment", "best_experiment"  # so `--config-dir <sweep folder>` finds experiment=best_experiment
-OVERLAYS = ("experiment", "sweep", "debug", "hydra")  # groups whose values are written out, or mean nothing in a single run
+OVERLAYS = ("experiment", "sweep", "debug", "hydra")  # groups whose values are written out, or are not the job's
 NULLABLE = ("callbacks", "logger")  # groups in which null says the same as no key
 FROM_CHECKPOINT = ("backbone", "datamodule", "image_size", "resize_mode")  # unless the command line names them
 

@@ -50,7 +50,7 @@ class Parameters:
         trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)} if study else {}
         if any(job.trial is not None for job in own):
             stored = {number: trial.params for number, trial in trials.items()}
-            chosen = [dict(job.trial_params or stored.get(job.trial, {})) for job in own]
+            chosen = [dict(job.trial_params or stored.get(-1 if job.trial is None else job.trial, {})) for job in own]
         else:
             chosen = [dict(job.settings) for job in own]
         log = {name for trial in trials.values() for name, space in trial.distributions.items() if is_log(space)}

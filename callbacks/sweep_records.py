@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def texts(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_override(text: str) -> tuple[str, Any]:
     """Key and plain value of `key=value`, `+key=value`, `++key=value`, `~key`, `group@package=option`."""
     try:
@@ -173,7 +173,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     return key, REMOVED if override.is_delete() else plain(override.value())
 
 
-@lru_cache(maxsize=1)
+@cache
 def _parser() -> OverridesParser:
     return OverridesParser.create()
 

@@ -165,23 +165,25 @@ def with_score(job: Job, constants: dict[str, float]) -> Job:
 
 def draw(report: Report, jobs: list[Job], constants: dict[str, float]) -> None:
     """Write the pictures that make sense; a note tells why another does not."""
-    from callbacks import sweep_pictures
     from callbacks.pictures import save_figure
+    from callbacks.sweep_front import front_figure
+    from callbacks.sweep_parallel import parallel_figure
     from callbacks.sweep_parameters import Parameters
+    from callbacks.sweep_pictures import DPI, NothingToShow, history_figure, importance_figure
 
     table = report.table
     parameters = Parameters.of(jobs, load_study(table.folder, report.notes))
     figures: dict[str, Callable[[], Figure]] = {
-        "front": lambda: sweep_pictures.front_figure(table, constants),
-        "history": lambda: sweep_pictures.history_figure(table, jobs),
-        "importance": lambda: sweep_pictures.importance_figure(parameters),
-        "parallel": lambda: sweep_pictures.parallel_figure(parameters),
+        "front": lambda: front_figure(table, constants),
+        "history": lambda: history_figure(jobs),
+        "importance": lambda: importance_figure(parameters),
+        "parallel": lambda: parallel_figure(parameters),
     }
     for name, figure in figures.items():
         path = table.folder / PICTURES / f"{name}.png"
         try:
-            report.pictures[name] = save_figure(figure(), path, dpi=sweep_pictures.DPI)
-        except sweep_pictures.NothingToShow as reason:
+            report.pictures[name] = save_figure(figure(), path, dpi=DPI)
+        except NothingToShow as reason:
             path.unlink(missing_ok=True)  # of an earlier report
             report.notes.append(f"No picture “{CAPTIONS[name]}”: {reason}.")
         except OSError:

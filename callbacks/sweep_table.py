@@ -123,6 +123,7 @@ class SweepTable:
 
 def rank(job: Job) -> tuple[Any, ...]:
     """Sorts completed jobs by score, then F1, then MACs, those without a figure behind; then the other states."""
+
     def best_first(value: float | None, sign: int = 1) -> tuple[bool, float]:
         return value is None, sign * (value or 0)
 
@@ -140,7 +141,9 @@ def number(value: float | None, form: str) -> str:
 
 def text(value: Any) -> str:
     """A setting as people write it: `null`, `true`, `[32,48]`, words without quotes."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def short(value: Any) -> str:
