@@ -116,11 +116,13 @@ def draw_score(axes: Axes, constants: dict[str, float]) -> None:
     macs = np.geomspace(left, right, 160)
     f1 = np.linspace(max(floor, bottom), min(top, 1), 160)
     score = np.array([[competition_score(y, x, **constants) for x in macs] for y in f1])
-    levels = MaxNLocator(12).tick_values(score.min(), score.max())
+    levels = MaxNLocator(14, steps=[1, 2, 5, 10]).tick_values(score.min(), score.max())
     lines = axes.contour(macs, f1, score, levels=levels, colors="0.68", linewidths=0.7, zorder=1)
     labels = axes.clabel(lines, fmt=lambda level: f"{level:.10g}".replace("-", "−"), fontsize=6.5, inline_spacing=3)
     for label in labels:
         label.set_color("0.5")
+        across, up = axes.transAxes.inverted().transform(axes.transData.transform(label.get_position()))
+        label.set_visible(0.03 < across < 0.97 and 0.03 < up < 0.97)  # else the frame cuts it
     axes.plot([], [], color="0.68", lw=0.7, label="score (lower is better)")
 
 

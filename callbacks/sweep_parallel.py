@@ -54,7 +54,7 @@ def parallel_figure(parameters: Parameters) -> Figure:
     for place, parameter in enumerate(shown):
         draw_axis(axes, place, ticks_of(parameter))
     if any(height is None for column in columns for height in column):
-        axes.text(-0.06, ABSENT, "not set", ha="right", va="center", fontsize=6.5, color="0.4")
+        axes.text(-0.06, ABSENT, "not set", ha="right", va="bottom", fontsize=6.5, color="0.4")
         axes.axhline(ABSENT, color="0.85", lw=0.8, zorder=0)
     axes.set_xticks(range(len(shown)), [wrap_key(parameter.name) for parameter in shown], fontsize=7)
     axes.xaxis.tick_top()
