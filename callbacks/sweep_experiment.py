@@ -38,12 +38,12 @@ def best_experiment(job: Job, folder: Path, summary: str) -> tuple[str, str]:
     config = read_config(job)
     default = compose_with({})
     chosen = {
-        group: option
+        group: str(option)
         for group, option in read_choices(job).items()
         if group in default.hydra.runtime.choices
         and group.split("/")[0] not in OVERLAYS
         and option != default.hydra.runtime.choices[group]
-        and (option is None or (CONF / group / f"{option}.yaml").is_file())
+        and (CONF / group / f"{option}.yaml").is_file()
     }
     base = compose_with(chosen)
     changed, gone = difference(plain(base), plain(config))
@@ -85,9 +85,9 @@ def read_config(job: Job) -> DictConfig:
     return config
 
 
-def compose_with(choices: dict[str, str | None]) -> DictConfig:
+def compose_with(choices: dict[str, str]) -> DictConfig:
     """What `run.py` composes with these options of config groups, with the node `hydra`."""
-    overrides = [f"{group}={'null' if option is None else option}" for group, option in choices.items()]
+    overrides = [f"{group}={option}" for group, option in choices.items()]
     is_inside_run = GlobalHydra.instance().is_initialized()  # at the end of a sweep
     with nullcontext() if is_inside_run else initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=overrides, return_hydra_config=True)

@@ -16,7 +16,7 @@ def brute_force(points: list[tuple[float, ...]], maximize: list[bool]) -> list[b
     return [not any(dominates(other, point) for other in points) for point in points]
 
 
-@pytest.mark.parametrize(("count", "objectives"), product((1, 7, 60), (1, 2, 3)))
+@pytest.mark.parametrize(("count", "objectives"), list(product((1, 7, 60), (1, 2, 3))))
 def test_it_equals_the_definition_with_ties_and_duplicates(count: int, objectives: int) -> None:
     rng = np.random.default_rng(count * 10 + objectives)
     for maximize in ([True] * objectives, [False] * objectives, [index % 2 == 0 for index in range(objectives)]):
