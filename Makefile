@@ -2,13 +2,14 @@
 PYTHON ?= python3
 ARGS ?=
 CHECKPOINT ?=
+DIR ?=
 DATA ?=
 BUDGET ?= 0.6
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train slim decompose submit sweep show-data test test-full lint bench clean
+.PHONY: help setup train slim decompose submit sweep report show-data test test-full lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +49,10 @@ submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else th
 
 sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050"), or a search (ARGS="+sweep=nas")
 	$(RUN) --multirun $(ARGS)
+
+report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=logs/multiruns/<time>)
+	@test -n "$(DIR)" || { echo "Which folder? make report DIR=logs/multiruns/<time>"; exit 1; }
+	@$(VENV)/bin/python -m callbacks.sweep_report '$(DIR)'
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)

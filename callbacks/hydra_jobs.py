@@ -1,9 +1,8 @@
-"""What Hydra needs around jobs: their folders, a check of them before, a table of all jobs after a multirun.
+"""What Hydra needs around jobs: their folders, a check of them before, the record that each leaves.
 
 Imported by every process that runs jobs (its callbacks are unpickled there), so the resolvers stand here.
 """
 
-import atexit
 import json
 import sys
 import tempfile
@@ -63,61 +62,6 @@ class CheckOutputFolder(Callback):
         except OSError as error:
             sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
             sys.exit(1)
-
-
-class JobsTable(Callback):
-    """Print what became of every job when a multirun ends, however it ends.
-
-    It reads the record that each job leaves in its own folder, so it is the same for every launcher.
-    """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # Hydra skips `on_multirun_end` when a job failed.
-        atexit.register(self.print_table, Path(config.hydra.sweep.dir))
-
-    @staticmethod
-    def print_table(sweep_dir: Path) -> None:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=f"Jobs of {sweep_dir}", title_justify="left")
-        for heading in ("job", "overrides", "state", "val F1", "MACs", "score"):
-            table.add_column(heading, overflow="fold")
-        failures = []
-        jobs = sorted((folder.parent for folder in sweep_dir.glob("*/.hydra")), key=job_order)
-        all_overrides: list[Any] = [
-            OmegaConf.to_container(OmegaConf.load(job / ".hydra" / "overrides.yaml")) for job in jobs
-        ]
-        common = set.intersection(*map(set, all_overrides)) if len(jobs) > 1 else set()
-        for job, given in zip(jobs, all_overrides, strict=True):
-            overrides = " ".join(text for text in given if text not in common)
-            record = read_record(job)
-            state = record.get("state", "unfinished")
-            if state not in ("completed", "pruned"):
-                failures.append((job.name, record.get("error", "stopped before its end")))
-            style = {"completed": None, "pruned": "dim", "failed": "red"}.get(state, "yellow")
-            values = [format_number(record.get(key), form) for key, form in COLUMNS]
-            table.add_row(job.name, escape(overrides), state, *values, style=style)
-        if common:
-            table.caption = escape(f"All jobs: {' '.join(text for text in all_overrides[0] if text in common)}")
-            table.caption_justify = "left"
-        console = Console(stderr=True)
-        console.print(table)
-        for name, error in failures:
-            console.print(f"[red]job {name}:[/red] ", end="")
-            console.print(error, markup=False, highlight=False)
-
-
-COLUMNS = (("val/f1", ".4f"), ("model/macs", ",.0f"), ("val/score", ".4f"))
-
-
-def job_order(folder: Path) -> tuple[int, str]:
-    return (int(folder.name), "") if folder.name.isdigit() else (sys.maxsize, folder.name)
-
-
-def format_number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def image_grid(
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_anchor("N")
         axes.set_axis_off()
-        _plain(axes.set_title(text, fontsize=7, pad=2))
+        plain_text(axes.set_title(text, fontsize=7, pad=2))
     if headline:
-        _plain(figure.text(0.5, 1 - 0.08 / height, headline, ha="center", va="top", fontsize=10))
+        plain_text(figure.text(0.5, 1 - 0.08 / height, headline, ha="center", va="top", fontsize=10))
     return figure
 
 
@@ -126,10 +126,10 @@ def confusion_matrix_figure(
         range(count), [f"{name} ({total})" for name, total in zip(names, totals, strict=True)], fontsize=font
     )
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        _plain(label)
+        plain_text(label)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true (images)")
-    _plain(axes.set_title(f"{title}: {accuracy:.1%} of {totals.sum()} images right", fontsize=10))
+    plain_text(axes.set_title(f"{title}: {accuracy:.1%} of {totals.sum()} images right", fontsize=10))
     if annotated:
         for row, column in zip(*np.nonzero(confusion), strict=True):  # empty cells stay empty
             share = shares[row, column]
@@ -145,7 +145,7 @@ def confusion_matrix_figure(
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path, dpi: int = DPI) -> Path:
     """Write a figure in the format of the path's suffix, atomically, and release its memory."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
             # Class names may be written in letters that no installed font has: a box is drawn instead.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=DPI)
+            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=dpi)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _plain(text: Text) -> Text:
+def plain_text(text: Text) -> Text:
     """Take names as they are: no mathematics between dollar signs, any script there is a font for."""
     text.set_parse_math(False)
     text.set_text(unicodedata.normalize("NFC", text.get_text()))  # file names of macOS spell Hangul in pieces

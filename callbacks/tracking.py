@@ -38,6 +38,7 @@ def create_wandb_logger(
     log_model: bool = True,
     init_timeout: float = 20,
     finish_timeout: float = 120,
+    run_id: str | None = None,
 ) -> "TolerantWandbLogger":
     """Build the W&B logger of one job; the run itself starts with the first thing that is logged.
 
@@ -50,6 +51,7 @@ def create_wandb_logger(
         log_model: keep the best checkpoint as an artifact.
         init_timeout: seconds to wait for the server before the run goes offline.
         finish_timeout: seconds to wait for the last upload; what is left stays on disk for `wandb sync`.
+        run_id: None: a new one; a run of the same id is replaced.
 
     Raises:
         UserError: `mode` or WANDB_MODE is none of the choices.
@@ -66,6 +68,7 @@ def create_wandb_logger(
         log_model=log_model,
         # "mutable" would copy every checkpoint to ~/.local/share/wandb, for ever when offline.
         add_file_policy="immutable",
+        id=run_id,
         resume=None,  # Lightning's "allow" means nothing without an id
         settings={
             "silent": True,  # one line of ours says where the run lies

@@ -49,7 +49,13 @@ def test_fixed_settings_are_kept_as_written_and_the_last_of_a_key_counts() -> No
 
 
 def test_choices_come_back_as_they_were_written() -> None:
-    lines = ["size=choice([48,64],[32,32])", "+name=choice('a b',c)", "digit=choice('7')", "net@first=choice(small)", "flag=choice(true)"]
+    lines = [
+        "size=choice([48,64],[32,32])",
+        "+name=choice('a b',c)",
+        "digit=choice('7')",
+        "net@first=choice(small)",
+        "flag=choice(true)",
+    ]
     space = parse_space(lines)
     params = {"size": "[32,32]", "name": "a b", "digit": "7", "net@first": "small", "flag": True}
     trial = optuna.trial.FixedTrial(params)
