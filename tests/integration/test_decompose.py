@@ -17,7 +17,7 @@ from errors import UserError
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from lightning_modules.low_rank import RankPlan
-from lightning_modules.low_rank.rank_space import stage_budgets
+from lightning_modules.rank_space import stage_budgets
 from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after, weights
 from tests.wandb_reader import find_offline_runs, read_offline_run
 

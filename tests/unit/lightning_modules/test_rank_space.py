@@ -12,9 +12,10 @@ from optuna.samplers import RandomSampler
 from torch import nn
 
 from errors import UserError
-from lightning_modules.low_rank import rank_space, select_ranks
+from lightning_modules import rank_space
+from lightning_modules.low_rank import select_ranks
 from lightning_modules.low_rank.macs import measure_layers
-from lightning_modules.low_rank.rank_space import layer_budgets, stage_budgets, stage_pattern
+from lightning_modules.rank_space import layer_budgets, stage_budgets, stage_pattern
 
 
 @pytest.fixture(params=["mobilenetv3_small_050", "shufflenetv2_x0_25"])

@@ -70,7 +70,7 @@ def draw_budgets(cfg: DictConfig, trial: Trial, pattern_of: Callable[[str], str]
 
 def trained_network(checkpoint: str) -> tuple[nn.Module, list[int]]:
     """The network of a checkpoint and the height and width of its images."""
-    from lightning_modules.checkpoint import read_checkpoint  # all else in this package does without Lightning
+    from lightning_modules.checkpoint import read_checkpoint
     from lightning_modules.classifier import TrashClassifier
 
     read_checkpoint(checkpoint)  # whose errors are for people
