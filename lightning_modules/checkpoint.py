@@ -1,5 +1,6 @@
 """Read what a checkpoint says about itself, and let it speak for settings the command line leaves open."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.trash import TrashDataModule
 from errors import UserError
 from lightning_modules.classifier import TrashClassifier
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf" / "experiment"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -43,12 +46,15 @@ def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: lis
     Args:
         cfg: the composed configuration; a changed copy is returned.
         checkpoint: from `read_checkpoint`.
-        overrides: those of the command line, such as `datamodule.root=PATH`.
+        overrides: those of the command line, such as `datamodule.root=PATH`; an `experiment` counts with all it sets.
 
     Raises:
         UserError: `overrides` ask for another backbone than the checkpoint's.
     """
     keys = override_keys(overrides)
+    for override in overrides:
+        if override.startswith("experiment="):  # what a recipe sets counts as if it stood on the command line
+            keys |= overlay_keys(override.removeprefix("experiment="))
     hparams, composed = checkpoint["hyper_parameters"], cfg
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
@@ -112,6 +118,29 @@ def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifi
 def override_keys(overrides: list[str]) -> set[str]:
     """The keys that the command line sets: `+trainer.max_epochs=3` gives `trainer.max_epochs`."""
     return {override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
+
+
+def overlay_keys(name: str) -> set[str]:
+    """The keys that an experiment of ours sets, those of the experiments it builds upon included."""
+    path = EXPERIMENTS / f"{name}.yaml"
+    if not path.is_file():
+        return set()
+    overlay: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
+    keys = set()
+    for entry in overlay.pop("defaults", []):
+        if isinstance(entry, str):
+            keys |= overlay_keys(entry)
+        else:
+            keys |= {group.removeprefix("override ").lstrip("/") for group in entry}
+    return keys | set(_leaves(overlay))
+
+
+def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def copy_keys(source: DictConfig, target: DictConfig, keys: set[str]) -> None:
