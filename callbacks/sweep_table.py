@@ -147,7 +147,8 @@ def text(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else text(value)
+    shown = f"{value:.4g}" if isinstance(value, float) else text(value)
+    return shown if len(shown) <= LONG else f"{shown[: LONG - 1]}…"
 
 
 def relative(path: str, folder: Path) -> str:
