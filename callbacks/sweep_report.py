@@ -236,12 +236,12 @@ def log_to_wandb(report: Report, config: DictConfig | None) -> None:
     """A run of its own in the group of the jobs, with table and pictures; an earlier one of the folder is replaced."""
     from omegaconf import OmegaConf
 
-    from callbacks.sweep_table import HEADINGS
-    from callbacks.tracking import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb
-
     settings = OmegaConf.select(config, "logger.wandb") if config is not None else None
     if config is None or not settings:  # the jobs were not tracked
         return
+    from callbacks.sweep_table import HEADINGS
+    from callbacks.tracking import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb
+
     with tolerate_wandb():
         import wandb
 
