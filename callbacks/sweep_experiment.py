@@ -13,7 +13,6 @@ from yaml import YAMLError
 
 from callbacks.sweep_records import HYDRA, RESUMED, Job, parse_override, read_choices, read_overrides
 from errors import UserError
-from lightning_modules.checkpoint import copy_keys, override_keys
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLDER, NAME = "experiment", "best_experiment"  # so `--config-dir <sweep folder>` finds experiment=best_experiment
@@ -78,6 +77,8 @@ def read_config(job: Job) -> DictConfig:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         if resumed.is_dir():
+            from lightning_modules.checkpoint import copy_keys, override_keys  # takes seconds to import
+
             keys = override_keys(read_overrides(job.folder, (RESUMED,)))
             copy_keys(OmegaConf.load(resumed / "config.yaml"), config, keys)  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

@@ -118,12 +118,22 @@ def draw_score(axes: Axes, constants: dict[str, float]) -> None:
     score = np.array([[competition_score(y, x, **constants) for x in macs] for y in f1])
     levels = MaxNLocator(14, steps=[1, 2, 5, 10]).tick_values(score.min(), score.max())
     lines = axes.contour(macs, f1, score, levels=levels, colors="0.68", linewidths=0.7, zorder=1)
-    labels = axes.clabel(lines, fmt=lambda level: f"{level:.10g}".replace("-", "−"), fontsize=6.5, inline_spacing=3)
+    places = [label_place(axes, np.concatenate(segments)) for segments in lines.allsegs if segments]
+    labels = axes.clabel(lines, fmt=lambda level: f"{level:.10g}".replace("-", "−"), fontsize=6.5, inline_spacing=3,
+                         manual=[place for place in places if place is not None])  # fmt: skip
     for label in labels:
         label.set_color("0.5")
-        across, up = axes.transAxes.inverted().transform(axes.transData.transform(label.get_position()))
-        label.set_visible(0.03 < across < 0.97 and 0.03 < up < 0.97)  # else the frame cuts it
     axes.plot([], [], color="0.68", lw=0.7, label="score (lower is better)")
+
+
+def label_place(axes: Axes, line: np.ndarray) -> tuple[float, float] | None:
+    """Where a contour, points (N, 2), is labelled: well inside the frame, on the side that the front leaves empty."""
+    across, up = axes.transAxes.inverted().transform(axes.transData.transform(line)).T
+    inside = (across > 0.04) & (across < 0.96) & (up > 0.04) & (up < 0.96)
+    if inside.sum() < 10:
+        return None
+    macs, f1 = line[inside][np.argmax((up - across)[inside])]
+    return macs, f1
 
 
 def draw_promotions(axes: Axes, jobs: Sequence[Job]) -> None:

@@ -53,6 +53,7 @@ def page(
     parts += [f"<p>{escape(note)}</p>" for note in notes]
     parts.append("<h2>Jobs</h2>\n<p>A click on a heading sorts. Shaded: no other job has both a higher F1 and fewer "
                  f"MACs.</p>\n{html_table(table)}")  # fmt: skip
+    parts += [f"<p>All jobs: {escape(table.common)}</p>"] if table.common else []
     if experiment:
         parts.append(f"<h2>The best job as an experiment</h2>\n<pre>{escape(experiment)}</pre>")
     body = "\n".join(parts)

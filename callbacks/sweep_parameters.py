@@ -6,6 +6,7 @@ From the Optuna study where there is one; a basic sweep is treated as if its ove
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class Parameters:
     def importances(self, cost: Callable[[Job], float | None]) -> dict[str, float]:
         """The share of each parameter in reaching a low cost, largest first (PED-ANOVA, Watanabe et al. 2023).
 
-        Empty where fewer than `FEWEST_JOBS` completed jobs have a cost, or all have the same.
+        Empty where fewer than `FEWEST_JOBS` completed jobs have a cost, or most have the same.
         """
         import optuna
         from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -97,7 +98,11 @@ class Parameters:
             # At least five trials count as good ones, as its authors advise.
             share = min(0.5, max(0.1, 5 / len(trials)))
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
-            return optuna.importance.get_param_importances(study, evaluator=evaluator)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="Target and region quantiles select the same")
+                return optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except UserWarning:  # so many are equal that none is better than the others
+            return {}
         finally:
             optuna.logging.set_verbosity(verbosity)
 

@@ -100,7 +100,8 @@ def write_report(folder: Path) -> Report:
     from callbacks.sweep_table import SweepTable, number
 
     jobs = read_folder(folder)
-    constants = score_constants(jobs)
+    config = first_config(jobs)
+    constants = score_constants(config)
     jobs = [with_score(job, constants) for job in jobs]
     report = Report(SweepTable.of(folder, jobs))
     table = report.table
@@ -119,7 +120,7 @@ def write_report(folder: Path) -> Report:
     write_text(folder / "report.md", markdown(title, report, yaml))
     captioned = {CAPTIONS[name]: path for name, path in report.pictures.items()}
     write_text(folder / PAGE, page(title, table, captioned, report.notes, yaml))
-    log_to_wandb(report)
+    log_to_wandb(report, config)
     return report
 
 
@@ -140,18 +141,27 @@ def read_folder(folder: Path) -> list[Job]:
     return jobs
 
 
-def score_constants(jobs: list[Job]) -> dict[str, float]:
-    """The constants of the score, of the first job that tells."""
-    from omegaconf import OmegaConf
-
-    from callbacks.sweep_experiment import CONF, read_config
+def first_config(jobs: list[Job]) -> DictConfig | None:
+    """The configuration of the first job that left a readable one."""
+    from callbacks.sweep_experiment import read_config
 
     for job in jobs:
         try:
-            return {key: float(value) for key, value in read_config(job).score.items()}
-        except (UserError, AttributeError, TypeError, ValueError):
+            return read_config(job)
+        except UserError:
             continue
-    return {key: float(value) for key, value in OmegaConf.load(CONF / "config.yaml").score.items()}
+    return None
+
+
+def score_constants(config: DictConfig | None) -> dict[str, float]:
+    """The constants of the score: those of the jobs, else of the program."""
+    from omegaconf import OmegaConf
+
+    from callbacks.sweep_experiment import CONF
+
+    score = OmegaConf.select(config, "score") if config is not None else None
+    score = score or OmegaConf.select(OmegaConf.load(CONF / "config.yaml"), "score")
+    return {str(key): float(value) for key, value in score.items()}
 
 
 def with_score(job: Job, constants: dict[str, float]) -> Job:
@@ -202,7 +212,8 @@ def load_study(folder: Path, notes: list[str]) -> Any:
     except ImportError:
         return None
     except Exception as error:  # a data base that cannot be reached, a file that another version wrote
-        notes.append(f"The Optuna study cannot be read ({str(error).splitlines()[0]}): the records alone are used.")
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        notes.append(f"The Optuna study cannot be read ({reason}): the records alone are used.")
         return None
 
 
@@ -221,24 +232,20 @@ def reasons_of(table: SweepTable) -> list[str]:
     return [f"job {job.name} {job.state}: {' '.join(job.reason.split())}" for job in table.unfinished]
 
 
-def log_to_wandb(report: Report) -> None:
+def log_to_wandb(report: Report, config: DictConfig | None) -> None:
     """A run of its own in the group of the jobs, with table and pictures; an earlier one of the folder is replaced."""
-    from callbacks.sweep_experiment import read_config
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.select(config, "logger.wandb") if config is not None else None
+    if config is None or not settings:  # the jobs were not tracked
+        return
     from callbacks.sweep_table import HEADINGS
     from callbacks.tracking import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb
 
-    table = report.table
-    try:
-        config = read_config(table.jobs[0])
-        settings = config.logger.wandb
-    except (UserError, AttributeError):
-        return
-    if not settings:
-        return
     with tolerate_wandb():
         import wandb
 
-        folder = table.folder.resolve()
+        table, folder = report.table, report.table.folder.resolve()
         logger = create_wandb_logger(
             project=settings.project, save_dir=str(folder), name=f"report of {folder.name}",
             group=config.get("group") or folder.name, job_type="report", tags=list(config.get("tags") or ()),

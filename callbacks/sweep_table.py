@@ -53,9 +53,19 @@ class SweepTable:
 
     def overrides(self, job: Job) -> str:
         """The overrides of a job in a line; where those of a job are long, only what differs between jobs."""
-        if len(self.jobs) > 1 and any(len(" ".join(each.overrides)) > LONG for each in self.jobs):
+        if self.is_cut:
             return " ".join(f"{key}={short(job.settings[key])}" for key in self.varied if key in job.settings)
         return " ".join(job.overrides)
+
+    @property
+    def is_cut(self) -> bool:
+        return len(self.jobs) > 1 and any(len(" ".join(job.overrides)) > LONG for job in self.jobs)
+
+    @property
+    def common(self) -> str:
+        """The overrides of all jobs that `overrides` leaves out."""
+        return " ".join(f"{key}={text(value)}" for key, value in self.jobs[0].settings.items()
+                        if self.is_cut and key not in self.varied)  # fmt: skip
 
     def cells(self, job: Job) -> list[str]:
         """The row of a job under `HEADINGS`, for people."""
@@ -90,6 +100,8 @@ class SweepTable:
         table.caption = f"{FRONT_MARK} no other job has both a higher F1 and fewer MACs. {self.counts()}."
         if len(self.jobs) > len(shown):
             table.caption += f" {len(self.jobs) - len(shown)} more rows in report.csv."
+        if self.common:
+            table.caption += f"\nAll jobs: {escape(self.common)}"
         for index in used:
             heading = "" if HEADINGS[index] == "front" else HEADINGS[index]
             table.add_column(heading, overflow="fold", justify="right" if heading in NUMERIC else "left")
@@ -115,10 +127,11 @@ class SweepTable:
         return file.getvalue()
 
     def markdown(self) -> str:
-        """The table alone, in GitHub's Markdown."""
+        """In GitHub's Markdown."""
         rules = ["---:" if heading in NUMERIC else "---" for heading in HEADINGS]
         rows = [[*HEADINGS], rules, *([markdown_cell(cell) for cell in self.cells(job)] for job in self.jobs)]
-        return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        common = f"\nAll jobs: {markdown_cell(self.common)}\n" if self.common else ""
+        return "".join(f"| {' | '.join(row)} |\n" for row in rows) + common
 
 
 def rank(job: Job) -> tuple[Any, ...]:
@@ -147,7 +160,8 @@ def text(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else text(value)
+    shown = f"{value:.4g}" if isinstance(value, float) else text(value)
+    return shown if len(shown) <= LONG else f"{shown[: LONG - 1]}…"
 
 
 def relative(path: str, folder: Path) -> str:

@@ -52,11 +52,13 @@ def without_empty(config: Any) -> Any:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["experiment=trash9", "datamodule.root='/data/my photos'", "seed=7", "augmentation=randaugment", "image_size=[32,48]"],
+        ["experiment=trash9", "datamodule.root='/data/my photos'", "seed=7", "augmentation=randaugment",
+         "image_size=[32,48]"],
         ["backbone=block_net", "backbone.kwargs.blocks=[[ds_r1_k3_s2_c16],[ir_r1_k3_s2_e3_c24_se0.25]]", "notes='1e-3'",
          "~callbacks.ema", "~logger.wandb", "~scheduler.warmup_lr", "loss=f1_ce", "callbacks.macs=null"],
-        ["~augmentation", "debug=fast", "tags=[a,'b c']", "max_macs=6e6", "notes='50 %: \"a=b\" # x'", "seed=1", "seed=2",
-         "++backbone.kwargs.drop_rate=0.2", "+backbone.kwargs.extra={a:1,b:[true,null]}", "datamodule.root=${oc.env:HOME}"],
+        ["~augmentation", "debug=fast", "tags=[a,'b c']", "max_macs=6e6", "notes='50 %: \"a=b\" # x'", "seed=1",
+         "++backbone.kwargs.drop_rate=0.2", "+backbone.kwargs.extra={a:1,b:[true,null]}", "seed=2",
+         "datamodule.root=${oc.env:HOME}"],
     ],
 )  # fmt: skip
 def test_the_experiment_composes_what_the_job_ran_with(overrides: list[str], tmp_path: Path) -> None:

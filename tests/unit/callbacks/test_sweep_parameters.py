@@ -61,6 +61,7 @@ def test_no_importance_from_few_or_equal_results() -> None:
     assert Parameters.of(jobs_of(settings[:3], [0.1, 0.2, 0.3]), None).importances(minus_f1) == {}
     assert Parameters.of(jobs_of(settings, [0.1, None, 0.2, 0.3]), None).importances(minus_f1) == {}
     assert Parameters.of(jobs_of(settings, [0.1] * 4), None).importances(minus_f1) == {}
+    assert Parameters.of(jobs_of(settings, [0.3, 0.1, 0.1, 0.1]), None).importances(minus_f1) == {}  # the half is tied
     assert Parameters.of(jobs_of([{"a": 1}] * 4, [0.1, 0.2, 0.3, 0.4]), None).importances(minus_f1) == {}
 
 

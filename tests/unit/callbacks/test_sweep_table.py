@@ -50,6 +50,8 @@ def test_long_overrides_are_cut_to_what_differs(tmp_path: Path) -> None:
     assert [table.overrides(job) for job in table.jobs] == [
         "optimizer.lr=0.001235", "optimizer.lr=0.002 image_size=[32,48] flag=true",
     ]  # fmt: skip
+    assert table.common == " ".join(common)
+    assert f"All jobs: {common[0]}" in table.markdown()
     write_job(tmp_path / "2" / "0", *common, f1=0.5)  # one job: nothing to differ from
     assert "datamodule.root=" in table_of(tmp_path / "2").overrides(table_of(tmp_path / "2").jobs[0])
 
