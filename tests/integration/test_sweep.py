@@ -217,10 +217,18 @@ def test_a_password_in_the_environment_stays_there(
 ) -> None:
     url = postgres.url.replace("robot@", f"robot:{postgres.password}@")
     app.environment["STUDY_URL"] = url
-    arguments = ("hydra.sweeper.storage=${oc.env:STUDY_URL}", "hydra.sweeper.study_name=env", "hydra.sweeper.n_trials=2")
+    arguments = (
+        "hydra.sweeper.storage=${oc.env:STUDY_URL}",
+        "hydra.sweeper.study_name=env",
+        "hydra.sweeper.n_trials=2",
+    )
     output = app.run(*arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
     assert postgres.password not in output
-    holders = [path for path in app.folder.rglob("*") if path.is_file() and postgres.password in path.read_text(errors="replace")]
+    holders = [
+        path
+        for path in app.folder.rglob("*")
+        if path.is_file() and postgres.password in path.read_text(errors="replace")
+    ]
     assert holders == []
     monkeypatch.setenv("STUDY_URL", url)
     assert len(finished(app.trials)) == 2
@@ -229,9 +237,17 @@ def test_a_password_in_the_environment_stays_there(
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local"])
 def test_launchers_run_batches(app: App, launcher: str) -> None:
-    module = {"joblib": "hydra_joblib_launcher", "ray": "hydra_ray_launcher", "submitit_local": "hydra_submitit_launcher"}
+    module = {
+        "joblib": "hydra_joblib_launcher",
+        "ray": "hydra_ray_launcher",
+        "submitit_local": "hydra_submitit_launcher",
+    }
     pytest.importorskip(f"hydra_plugins.{module[launcher]}", reason="pip install -r requirements-cluster.txt")
-    given = {"joblib": ["hydra.launcher.n_jobs=2"], "ray": ["+hydra.launcher.ray.init.num_cpus=2"], "submitit_local": []}
+    given = {
+        "joblib": ["hydra.launcher.n_jobs=2"],
+        "ray": ["+hydra.launcher.ray.init.num_cpus=2"],
+        "submitit_local": [],
+    }
     app.run(
         f"hydra/launcher={launcher}", *given[launcher], "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5",
         "prune_above=0.5", "fail_above=1.9", "hydra.sweeper.max_failure_rate=1", timeout=300,
@@ -278,7 +294,11 @@ class TestTraining:
         [run] = find_offline_runs(tmp_path / "logs/sweeps/s")
         done = by_size["[32,32]"]
         kept = read_offline_run(run)
-        assert kept.config["trial"] == {"study": "s", "number": done["trial"]["number"], "params": {"image_size": "[32,32]"}}
+        assert kept.config["trial"] == {
+            "study": "s",
+            "number": done["trial"]["number"],
+            "params": {"image_size": "[32,32]"},
+        }
         assert study.trials[done["trial"]["number"]].user_attrs["wandb_id"] == done["wandb_id"]
         assert done["wandb_id"] in run.name
         assert kept.group == "s"

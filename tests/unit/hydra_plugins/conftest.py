@@ -59,7 +59,13 @@ class Sweeps:
         sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 1}
         directions = ["minimize"] * len(objective)
         storage = f"journal:{self.folder / 'journal.log'}"
-        given = {"storage": storage, "study_name": "test", "directions": directions, "params": {"x": "interval(-2,2)"}, **given}
+        given = {
+            "storage": storage,
+            "study_name": "test",
+            "directions": directions,
+            "params": {"x": "interval(-2,2)"},
+            **given,
+        }
         sweeper = OmegaConf.merge({**defaults, "seed": 1, "sampler": sampler}, given)
         config = OmegaConf.create(
             {"objective": list(objective), "hydra": {"sweep": {"dir": str(self.folder)}, "sweeper": sweeper}}
