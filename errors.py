@@ -8,7 +8,7 @@ class UserError(ValueError):
     """
 
 
-class OverBudget(UserError):
+class OverBudget(UserError):  # noqa: N818
     """A network costs more than `max_macs` allows; `macs` is what it costs."""
 
     def __init__(self, message: str, macs: int) -> None:

@@ -1,8 +1,9 @@
-"""What the sweeper costs a trial, beside hydra-optuna-sweeper: python benchmarks/sweeper.py [--trials 1000] [--peer PYTHON].
+"""What the sweeper costs a trial: python benchmarks/sweeper.py [--trials 1000] [--peer PYTHON].
 
-A program of milliseconds (tests/sweep_app) is swept with SQLite storage. Time inside the launcher, which composes the
-configuration and runs the job, is the same for every sweeper and is told apart. PYTHON is an interpreter with
-hydra-optuna-sweeper installed: it pins optuna<3 and SQLAlchemy<2, so that it needs an environment of its own.
+SQLite storage, objective x². Hydra's launcher is replaced by one that computes the objective from the overrides: what
+is left is the sweeper. PYTHON is an interpreter with hydra-optuna-sweeper, which pins optuna<3 and with it
+SQLAlchemy<2, alembic<1.13 and numpy<2, so that it needs an environment of its own:
+pip install hydra-core==1.3.8 hydra-optuna-sweeper==1.2.0 "sqlalchemy<2" "alembic<1.13" "numpy<2"
 """
 
 import argparse
@@ -13,37 +14,42 @@ import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Runs in the interpreter under test: times the launcher, and the sweep around it.
+# Runs in the interpreter under test.
 PROBE = """
 import runpy, sys, time
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-inside, ends = [], []
-launch = BasicLauncher.launch
-def timed(self, *args, **kwargs):
-    start = time.perf_counter()
-    try:
-        return launch(self, *args, **kwargs)
-    finally:
-        ends.append(time.perf_counter())
-        inside.append(ends[-1] - start)
-BasicLauncher.launch = timed
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+ends = []
+def launch(job_overrides, initial_job_idx):
+    ends.append(time.perf_counter())
+    jobs = [dict(text.split("=", 1) for text in overrides) for overrides in job_overrides]
+    returns = [JobReturn(overrides=[], status=JobStatus.COMPLETED) for job in jobs]
+    for job, result in zip(jobs, returns):
+        result.return_value = float(job["x"]) ** 2
+    return returns
+instantiate = Plugins.instantiate_launcher
+def instantiate_launcher(self, **kwargs):
+    launcher = instantiate(self, **kwargs)
+    launcher.launch = launch
+    return launcher
+Plugins.instantiate_launcher = instantiate_launcher
 sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    gaps = [ends[i + 1] - ends[i] - inside[i + 1] for i in range(len(ends) - 1)]
+    gaps = [1000 * (after - before) for before, after in zip(ends, ends[1:])]
     part = max(1, len(gaps) // 10)
-    mean = lambda values: 1000 * sum(values) / len(values)
-    print("RESULT", len(ends), mean(gaps), mean(gaps[:part]), mean(gaps[-part:]), mean(inside))
+    mean = lambda values: sum(values) / len(values)
+    print("RESULT", len(ends), mean(gaps), mean(gaps[:part]), mean(gaps[-part:]))
 """
-APP = '''
+APP = """
 import hydra
 @hydra.main(version_base=None, config_path=".", config_name="config")
 def main(cfg):
     return cfg.x ** 2
 if __name__ == "__main__":
     main()
-'''
+"""
 PEER_CONFIG = """
 defaults: [override hydra/sweeper: optuna, _self_]
 x: 0.0
@@ -56,22 +62,26 @@ hydra:
     storage: sqlite:///study.db
     n_trials: %d
     n_jobs: 1
-    %s: {x: 'interval(-2, 2)'}
+    params: {x: 'interval(-2, 2)'}
 """
 
 
 def run(title: str, python: str, app: Path, folder: Path, *arguments: str) -> None:
     """Print one line of the table, or why there is none."""
-    environment = {**os.environ, "PROJECT": str(PROJECT), "PYTHONPATH": str(PROJECT) if python == sys.executable else ""}
+    environment = {
+        **os.environ,
+        "PROJECT": str(PROJECT),
+        "PYTHONPATH": str(PROJECT) if python == sys.executable else "",
+    }
     command = [python, "-c", PROBE, str(app), "-m", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RESULT")]
     if done.returncode or not lines:
         reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        print(f"{title:32}  cannot be run: {reason}", flush=True)
+        print(f"{title:36}  cannot be run: {reason}", flush=True)
         return
-    count, mean, first, last, inside = (float(text) for text in lines[0])
-    print(f"{title:32}  {count:6.0f}  {mean:7.1f}  {first:10.1f}  {last:9.1f}  {inside:12.1f}", flush=True)
+    count, mean, first, last = (float(text) for text in lines[0])
+    print(f"{title:36}  {count:6.0f}  {mean:6.1f}  {first:10.1f}  {last:9.1f}", flush=True)
 
 
 def main() -> None:
@@ -79,19 +89,18 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--peer", help="python of an environment with hydra-optuna-sweeper")
     arguments = parser.parse_args()
-    print(f"{'ms a trial':32}  trials  sweeper  first 10 %  last 10 %  launcher+job")
+    print(f"{'ms a trial':36}  trials    mean  first 10 %  last 10 %")
     for sampler in ("RandomSampler", "TPESampler"):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            run(
-                f"ours, {sampler}", sys.executable, PROJECT / "tests/sweep_app/app.py", folder,
-                f"hydra.sweeper.n_trials={arguments.trials}", f"hydra.sweeper.sampler._target_=optuna.samplers.{sampler}",
-            )  # fmt: skip
+            settings = (f"n_trials={arguments.trials}", f"sampler._target_=optuna.samplers.{sampler}")
+            settings = tuple(f"hydra.sweeper.{setting}" for setting in settings)
+            run(f"ours, {sampler}", sys.executable, PROJECT / "tests/sweep_app/app.py", folder, *settings)
         if arguments.peer:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 (folder / "app.py").write_text(APP)
-                (folder / "config.yaml").write_text(PEER_CONFIG % (sampler, arguments.trials, "params"))
+                (folder / "config.yaml").write_text(PEER_CONFIG % (sampler, arguments.trials))
                 run(f"hydra-optuna-sweeper, {sampler}", arguments.peer, folder / "app.py", folder)
 
 

@@ -35,7 +35,7 @@ def sweep_trial() -> dict[str, Any] | None:
     """Whose job this is, `study`, `params`, and `number` or `promoted_from`; None outside an Optuna sweep."""
     if not HydraConfig.initialized():
         return None
-    trial = OmegaConf.select(HydraConfig.get(), "sweeper.trial")
+    trial = OmegaConf.select(HydraConfig.get(), "sweeper.trial")  # type: ignore[arg-type]
     return None if trial is None else OmegaConf.to_container(trial)  # type: ignore[return-value]
 
 

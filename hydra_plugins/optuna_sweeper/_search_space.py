@@ -87,7 +87,7 @@ def _fixed(override: Override) -> str:
 
 def _distribution(override: Override) -> tuple[BaseDistribution, set[str]]:
     sweep, key = override.value(), override.key_or_group
-    tags = getattr(sweep, "tags", set())
+    tags: set[str] = getattr(sweep, "tags", set())
     if unknown := sorted(tags - {"log"}):
         raise UserError(f"{override.input_line}: tag {', '.join(unknown)} means nothing here; there is only log.")
     log = "log" in tags

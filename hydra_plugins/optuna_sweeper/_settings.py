@@ -48,7 +48,9 @@ class Settings:
     def check(self) -> None:
         for direction in self.directions:
             if direction not in ("minimize", "maximize"):
-                raise UserError(f"hydra.sweeper.directions={direction}: choose minimize or maximize for each objective.")
+                raise UserError(
+                    f"hydra.sweeper.directions={direction}: choose minimize or maximize for each objective."
+                )
         if self.objective and len(self.objective) != len(self.directions):
             raise UserError(
                 f"objective=[{','.join(self.objective)}] and hydra.sweeper.directions=[{','.join(self.directions)}] "

@@ -41,7 +41,9 @@ def check_no_password(setting: str | None) -> None:
     """
     found = PASSWORD.search(setting or "")
     if found and found[2] and not found[2].startswith("${"):
-        raise UserError(f"hydra.sweeper.storage={without_password(str(setting))} holds a password. {WHERE_PASSWORDS_GO}")
+        raise UserError(
+            f"hydra.sweeper.storage={without_password(str(setting))} holds a password. {WHERE_PASSWORDS_GO}"
+        )
 
 
 def without_password(url: str) -> str:
@@ -55,12 +57,13 @@ def open_storage(url: str) -> BaseStorage:
         UserError: nothing to connect to, or a kind of storage that is not known.
     """
     import optuna
+    from optuna.storages.journal import JournalFileBackend
     from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
     if url.startswith(JOURNAL):
         path = Path(url.removeprefix(JOURNAL)).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=_journal_lock(path))
+        backend = JournalFileBackend(str(path), lock_obj=_journal_lock(path))
         return optuna.storages.JournalStorage(backend)
     kind = url.partition(":")[0]
     if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
@@ -130,7 +133,11 @@ def create_study(storage: BaseStorage, name: str, directions: list[str], pruner:
     import optuna
 
     study = optuna.create_study(
-        storage=storage, study_name=name, directions=directions, pruner=pruner, load_if_exists=True
+        storage=storage,
+        study_name=name,
+        directions=directions,  # type: ignore[arg-type]
+        pruner=pruner,
+        load_if_exists=True,
     )
     found = [direction.name.lower() for direction in study.directions]
     if found != directions:
