@@ -92,7 +92,8 @@ def test_grid_holds_every_value() -> None:
     [
         None, True, False, 0, -3, 1e-5, 2.5, float("inf"), "", "plain", "a b", "a,b", "it's", 'say "x"', "null", "True",
         "1e-3", "7", "back\\slash", "end\\", "\\'", "ir_r2_k3_s2_e3_c24_se0.25", "x=y", "a:b", "[1]", "ü", "$",
-        " a ", "nan", [], [1, "a b", None], ["cn_r1_k1", ["x,y"]], {"a": 1, "optimizer.lr": 0.1, "b c": ["d"], "x/y@z": {"e": True}},
+        " a ", "nan", [], [1, "a b", None], ["cn_r1_k1", ["x,y"]],
+        {"a": 1, "optimizer.lr": 0.1, "b c": ["d"], "x/y@z": {"e": True}},
     ],
 )  # fmt: skip
 def test_any_plain_value_survives_the_way_through_an_override(value: Any) -> None:
