@@ -19,9 +19,10 @@ PROBE = """
 import runpy, sys, time
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-ends = []
+ends, cpu = [], []
 def launch(job_overrides, initial_job_idx):
     ends.append(time.perf_counter())
+    cpu.append(time.process_time())
     jobs = [dict(text.split("=", 1) for text in overrides) for overrides in job_overrides]
     returns = [JobReturn(overrides=[], status=JobStatus.COMPLETED) for job in jobs]
     for job, result in zip(jobs, returns):
@@ -36,11 +37,12 @@ Plugins.instantiate_launcher = instantiate_launcher
 sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    gaps = [1000 * (after - before) for before, after in zip(ends, ends[1:])]
-    part = max(1, len(gaps) // 10)
-    mean = lambda values: sum(values) / len(values)
-    print("RESULT", len(ends), mean(gaps), mean(gaps[:part]), mean(gaps[-part:]))
+except SystemExit:
+    pass
+if ends:
+    part = max(1, len(ends) // 10)
+    mean = lambda times: 1000 * (times[-1] - times[0]) / max(1, len(times) - 1)
+    print("RESULT", len(ends), mean(ends), mean(cpu), mean(cpu[:part]), mean(cpu[-part:]))
 """
 APP = """
 import hydra
@@ -51,12 +53,12 @@ if __name__ == "__main__":
     main()
 """
 PEER_CONFIG = """
-defaults: [override hydra/sweeper: optuna, _self_]
+defaults: [override hydra/sweeper: optuna, override hydra/sweeper/sampler: %s, _self_]
 x: 0.0
 hydra:
   sweep: {dir: sweep}
   sweeper:
-    sampler: {_target_: optuna.samplers.%s, seed: 1}
+    sampler: {seed: 1}
     direction: minimize
     study_name: bench
     storage: sqlite:///study.db
@@ -77,11 +79,12 @@ def run(title: str, python: str, app: Path, folder: Path, *arguments: str) -> No
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RESULT")]
     if done.returncode or not lines:
-        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        lines = [line for line in done.stderr.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+        reason = (lines or ["no output"])[-1]
         print(f"{title:36}  cannot be run: {reason}", flush=True)
         return
-    count, mean, first, last = (float(text) for text in lines[0])
-    print(f"{title:36}  {count:6.0f}  {mean:6.1f}  {first:10.1f}  {last:9.1f}", flush=True)
+    count, *times = (float(text) for text in lines[0])
+    print(f"{title:36}  {count:6.0f}  " + "  ".join(f"{time:10.1f}" for time in times), flush=True)
 
 
 def main() -> None:
@@ -89,8 +92,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--peer", help="python of an environment with hydra-optuna-sweeper")
     arguments = parser.parse_args()
-    print(f"{'ms a trial':36}  trials    mean  first 10 %  last 10 %")
-    for sampler in ("RandomSampler", "TPESampler"):
+    print(f"{'ms a trial':36}  trials        wall         CPU  first 10 %   last 10 %")
+    for sampler, peer_name in (("RandomSampler", "random"), ("TPESampler", "tpe")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             settings = (f"n_trials={arguments.trials}", f"sampler._target_=optuna.samplers.{sampler}")
@@ -99,8 +102,9 @@ def main() -> None:
         if arguments.peer:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
+                (folder / "sweep").mkdir()
                 (folder / "app.py").write_text(APP)
-                (folder / "config.yaml").write_text(PEER_CONFIG % (sampler, arguments.trials))
+                (folder / "config.yaml").write_text(PEER_CONFIG % (peer_name, arguments.trials))
                 run(f"hydra-optuna-sweeper, {sampler}", arguments.peer, folder / "app.py", folder)
 
 

@@ -26,7 +26,7 @@ from hydra_plugins.optuna_sweeper._owner import Heartbeat
 from hydra_plugins.optuna_sweeper._promote import best_trials
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from hydra_plugins.optuna_sweeper._settings import Settings
-from hydra_plugins.optuna_sweeper._trials import EXHAUSTED, Outcome, Trials
+from hydra_plugins.optuna_sweeper._trials import Outcome, Trials
 from hydra_plugins.optuna_sweeper.storage import create_study, open_storage, study_url, write_sweep
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,9 @@ class Search:
         told = False
         while True:
             count = self.trials.count()
+            if count.running:  # this process has nothing running here
+                self.trials.take_over_abandoned()
+                count = self.trials.count()
             if count.given_up > self.settings.max_failure_rate * self.n_trials:
                 raise UserError(
                     f"{count.given_up} trials failed, more than hydra.sweeper.max_failure_rate="
@@ -133,9 +136,9 @@ class Search:
                 log.warning("Time is over: %d of %d trials are finished. The same command goes on.",
                             count.finished, self.n_trials)  # fmt: skip
                 return
-            if batch := self.trials.claim(self.settings.n_jobs):
+            if batch := self.trials.claim(self.settings.n_jobs, count):
                 self.run_batch(batch)
-            elif EXHAUSTED in self.study.user_attrs and not count.running:
+            elif self.trials.exhausted and not count.running:
                 log.info("Study %s: the whole space was tried, %d trials.", self.study.study_name, count.finished)
                 return
             else:

@@ -71,6 +71,7 @@ class Trials:
         self.owner = this_process()
         self.mine: set[int] = set()
         self.has_sampler = False
+        self.exhausted = EXHAUSTED in study.user_attrs
 
     def count(self) -> Count:
         trials = self.study.get_trials(deepcopy=False)
@@ -82,19 +83,18 @@ class Trials:
             given_up=sum(GIVEN_UP in trial.user_attrs for trial in trials if trial.state == TrialState.FAIL),
         )
 
-    def claim(self, most: int) -> list[Trial]:
+    def claim(self, most: int, count: Count) -> list[Trial]:
         """Begin up to `most` trials: none when those that run suffice, should they all end well."""
-        self.take_over_abandoned()
-        count = self.count()
         missing = self.n_trials - count.finished - count.running
-        if EXHAUSTED in self.study.user_attrs:
+        if self.exhausted:
             missing = min(missing, count.waiting)
         batch: list[Trial] = []
         while len(batch) < min(most, missing):
             trial = self.study.ask()
             self.mine.add(trial.number)
             trial.set_user_attr(OWNER, self.owner)
-            if self.is_surplus():
+            count = self.count()
+            if count.finished + count.running > self.n_trials:  # another process began one at the same moment
                 self.give_back(trial)
                 break
             if not self.has_sampler:
@@ -102,11 +102,6 @@ class Trials:
                 self.study.sampler = self.create_sampler(trial.number)
             batch.append(trial)
         return batch
-
-    def is_surplus(self) -> bool:
-        """Whether another process began a trial at the same moment, so that there is one too many."""
-        count = self.count()
-        return count.finished + count.running > self.n_trials
 
     def give_back(self, trial: Trial) -> None:
         """Leave a trial, for which nothing has been chosen yet, to whoever asks next."""
@@ -117,7 +112,6 @@ class Trials:
 
     def take_over_abandoned(self) -> None:
         """End the trials of processes that are gone: as their jobs' records tell, else as failed."""
-
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number not in self.mine and is_abandoned(trial):
                 outcome = self.recall(trial.number)
@@ -151,6 +145,7 @@ class Trials:
             raise
         except RuntimeError:
             # How samplers that go through a finite space, once at its end, stop Study.optimize, which is not used here.
+            self.exhausted = True
             self.study.set_user_attr(EXHAUSTED, True)
 
     def queue_again(self, trial: Trial, attempt: int) -> None:

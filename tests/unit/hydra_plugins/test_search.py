@@ -270,7 +270,7 @@ class TestInterrupted:
         search = sweeps.prepare(square, n_trials=3)
         search.study, search.trials = search.open_study()
         search.trials.owner = {**search.trials.owner, "pid": 2**22 + 1}  # above Linux' largest
-        [trial] = search.trials.claim(1)
+        [trial] = search.trials.claim(1, search.trials.count())
         search.job(trial)
         sweeps.run(square, n_trials=3)
         assert sweeps.states() == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
@@ -280,7 +280,7 @@ class TestInterrupted:
         search = sweeps.prepare(square, n_trials=2)
         search.study, search.trials = search.open_study()
         search.trials.owner = {**search.trials.owner, "pid": 2**22 + 1}
-        [trial] = search.trials.claim(1)
+        [trial] = search.trials.claim(1, search.trials.count())
         (sweeps.folder / "0").mkdir()
         (sweeps.folder / "0" / "run.json").write_text(json.dumps({"state": "completed", "objective": [0.25]}))
         launcher = sweeps.run(square, n_trials=2)
@@ -290,7 +290,7 @@ class TestInterrupted:
     def test_a_trial_of_a_living_process_is_left_alone(self, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
         other = sweeps.prepare(square, n_trials=3)
         other.study, other.trials = other.open_study()
-        [trial] = other.trials.claim(1)
+        [trial] = other.trials.claim(1, other.trials.count())
         own = sweeps.prepare(square, n_trials=3)
         launcher = sweeps.launcher
 
@@ -310,18 +310,18 @@ class TestInterrupted:
         ask = two.study.ask
 
         def ask_after_the_other() -> optuna.Trial:
-            assert len(one.trials.claim(1)) == 1
+            assert len(one.trials.claim(1, one.trials.count())) == 1
             return ask()
 
         monkeypatch.setattr(two.study, "ask", ask_after_the_other)
-        assert two.trials.claim(1) == []
+        assert two.trials.claim(1, two.trials.count()) == []
         assert sweeps.states() == ["RUNNING", "WAITING"]
 
     def test_another_machine_is_given_up_when_its_heart_stops(self, sweeps: Sweeps) -> None:
         search = sweeps.prepare(square, n_trials=3)
         search.study, search.trials = search.open_study()
         search.trials.owner = {"host": "elsewhere", "pid": 1, "started": "1"}
-        [trial] = search.trials.claim(1)
+        [trial] = search.trials.claim(1, search.trials.count())
         now = _owner.time.time()
         for age, abandoned in ((10, False), (_owner.LATE_SECONDS + 10, True)):
             trial.set_user_attr(_owner.BEAT, now - age)
