@@ -85,7 +85,8 @@ def draw_jobs(axes: Axes, jobs: Sequence[Job], front: Sequence[Job], best: Job |
         ("pruned", [job for job in jobs if job.state == "pruned"], {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8}),
         ("dominated", [job for job in completed if job not in front],
          {"s": 22, "c": OTHER, "edgecolors": "white", "lw": 0.4}),
-        ("front", list(front), {"s": 34, "c": FRONT, "edgecolors": "white", "lw": 0.5}),
+        ("front", [job for job in front if not job.promoted_from],
+         {"s": 34, "c": FRONT, "edgecolors": "white", "lw": 0.5}),
         ("promoted (full training)", [job for job in completed if job.promoted_from],
          {"marker": "D", "s": 62, "facecolors": "none", "edgecolors": PROMOTED, "lw": 1.2}),
         ("best score", [job for job in completed if job is best],
@@ -94,9 +95,11 @@ def draw_jobs(axes: Axes, jobs: Sequence[Job], front: Sequence[Job], best: Job |
     for order, (label, group, style) in enumerate(groups):
         if group:
             axes.scatter(*place(group), label=label, zorder=4 + order, **style)
-    macs, f1 = place(front)
-    # A network may cost more than it has to: the front goes on to the right.
-    axes.step([*macs, axes.get_xlim()[1]], [*f1, f1[-1]], where="post", color=FRONT, lw=1.1, zorder=3)
+    for is_promoted, colour in ((False, FRONT), (True, PROMOTED)):
+        if steps := [job for job in front if bool(job.promoted_from) == is_promoted]:
+            macs, f1 = place(steps)
+            # A network may cost more than it has to: the front goes on to the right.
+            axes.step([*macs, axes.get_xlim()[1]], [*f1, f1[-1]], where="post", color=colour, lw=1.1, zorder=3)
 
 
 def draw_score(axes: Axes, constants: dict[str, float]) -> None:

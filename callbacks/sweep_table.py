@@ -29,16 +29,19 @@ class SweepTable:
     folder: Path
     jobs: list[Job]
     front: frozenset[str]
-    """Names of the jobs of which no other has both a higher F1 and fewer MACs."""
+    """Names of the jobs of which no other has both a higher F1 and fewer MACs; promoted ones, which were trained in
+    full, stand among themselves."""
     varied: list[str]
     """The settings in which the jobs differ."""
 
     @classmethod
     def of(cls, folder: Path, jobs: list[Job]) -> "SweepTable":
-        completed = [job for job in jobs if job.state == "completed"]
-        marks = non_dominated([(job.f1, job.macs) for job in completed], maximize=(True, False))
-        front = frozenset(job.name for job, mark in zip(completed, marks, strict=True) if mark)
-        return cls(folder, sorted(jobs, key=rank), front, varied_keys(jobs))
+        front: set[str] = set()
+        for is_promoted in (False, True):
+            rivals = [job for job in jobs if job.state == "completed" and bool(job.promoted_from) == is_promoted]
+            marks = non_dominated([(job.f1, job.macs) for job in rivals], maximize=(True, False))
+            front |= {job.name for job, mark in zip(rivals, marks, strict=True) if mark}
+        return cls(folder, sorted(jobs, key=rank), frozenset(front), varied_keys(jobs))
 
     @property
     def best(self) -> Job | None:

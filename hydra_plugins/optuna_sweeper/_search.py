@@ -205,7 +205,10 @@ class Search:
 
     def run_promoted(self) -> list[str]:
         """Run the best trials once more with `promote_overrides`; return the folders of those that failed."""
-        best = best_trials(self.study, self.settings.promote, lambda number: read_record(self.job_folder(number)))
+        score = self.config.get("score") or {}
+        best = best_trials(
+            self.study, self.settings.promote, lambda number: read_record(self.job_folder(number)), score
+        )
         failed: list[str] = []
         try:
             with FileLock(self.folder / ".promote.lock", timeout=0):
