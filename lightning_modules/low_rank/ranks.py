@@ -99,8 +99,7 @@ def select_ranks(
                 losses = {name: [c.loss ** (ERROR_POWER / 2) for c in found] for name, found in options.items()}
             else:
                 dense = {name: costs[name].macs for name in layers}
-                weights = measure_sensitivity(model, options, dense, known, calibration, loss)
-                losses = {name: [weights[name] * c.loss for c in found] for name, found in options.items() if found}
+                losses = measure_sensitivity(model, options, dense, known, calibration, loss)
             if isinstance(budget, Mapping):
                 choices = _choose_by_group(options, losses, costs, budget)
             else:

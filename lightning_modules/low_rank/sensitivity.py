@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,15 +25,16 @@ def measure_sensitivity(
     moments: Mapping[str, Tensor | None],
     calibration: Iterable[tuple[Tensor, Tensor]],
     loss: LossFunction,
-) -> dict[str, float]:
-    """Rise of the mean loss for each unit of a layer's squared relative error.
+) -> dict[str, list[float]]:
+    """Rise of the mean loss that each candidate would cause by itself, in the order of the candidates.
 
-    Each layer is tried once, at the candidate nearest to half its MACs; elsewhere the rise is taken as proportional
-    to the squared error, which holds to second order at a minimum of the loss. A rise below a hundredth of the
-    median (noise may even make it fall) counts as that.
+    Each layer is tried twice, at the candidate nearest to half its MACs and at the cheapest: a layer that half its MACs
+    serve well may be nothing with one rank. Between dense, these two and beyond, the rise is taken as linear in the
+    squared relative error, which holds to second order at a minimum of the loss. A rise for a unit of error below a
+    hundredth of the median (noise may even make it fall) counts as that.
 
     Args:
-        candidates: of each layer, from `list_candidates`.
+        candidates: of each layer, from `list_candidates`; layers without any are left out of the result.
         costs: MACs of the dense layers.
         calibration: (images, targets), on the model's device.
 
@@ -47,18 +49,33 @@ def measure_sensitivity(
         dense = _mean_loss(model, batches, loss)
         if not torch.isfinite(torch.tensor(dense)):
             raise UserError(f"low rank: the dense model's loss on the calibration images is {dense}")
-        rises = {}
+        tried: dict[str, list[tuple[float, float]]] = {}
         for name, options in candidates.items():
             if not options:
                 continue
-            half = _nearest(options, costs[name] / 2)
             layer = cast(Layer, model.get_submodule(name))
-            factors = factorise(grouped_weight(layer), half.kind, half.ranks, moments[name])
-            model.set_submodule(name, build_chain(layer, half.kind, factors))
-            rises[name] = (_mean_loss(model, batches, loss) - dense) / max(half.loss, 1e-12)
+            tried[name] = []
+            for option in (_nearest(options, costs[name] / 2), min(options, key=lambda option: option.macs)):
+                factors = factorise(grouped_weight(layer), option.kind, option.ranks, moments[name])
+                model.set_submodule(name, build_chain(layer, option.kind, factors))
+                tried[name].append((option.loss, _mean_loss(model, batches, loss) - dense))
             model.set_submodule(name, layer)
-    least = torch.tensor([rise for rise in rises.values() if rise > 0] or [1.0]).median().item() / 100
-    return {name: max(rise, least) for name, rise in rises.items()}
+    slopes = [rise / max(error, 1e-12) for (error, rise), _ in tried.values()]
+    least = torch.tensor([slope for slope in slopes if slope > 0] or [1.0]).median().item() / 100
+    return {name: _rises(candidates[name], points, least) for name, points in tried.items()}
+
+
+def _rises(options: list[Candidate], points: list[tuple[float, float]], least_slope: float) -> list[float]:
+    """Loss rises along the line through the origin and the (error, rise) points, which is made to rise throughout."""
+    errors, rises = [0.0], [0.0]
+    for error, rise in sorted(points):
+        if error > errors[-1]:
+            rises.append(max(rise, rises[-1] + least_slope * (error - errors[-1])))
+            errors.append(error)
+    found = np.interp([option.loss for option in options], errors, rises)
+    slope = rises[-1] / errors[-1] if errors[-1] else least_slope
+    beyond = [max(option.loss - errors[-1], 0.0) * slope for option in options]
+    return (found + beyond).tolist()
 
 
 def _nearest(options: list[Candidate], macs: float) -> Candidate:

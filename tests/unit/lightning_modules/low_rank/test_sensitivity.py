@@ -6,6 +6,8 @@ from torch import nn
 
 from errors import UserError
 from lightning_modules.low_rank import select_ranks
+from lightning_modules.low_rank.candidates import Candidate
+from lightning_modules.low_rank.sensitivity import _rises
 
 
 class TwoBranches(nn.Module):
@@ -42,3 +44,29 @@ def test_mistakes_are_told() -> None:
     nan = torch.full((4, 16), float("nan"))
     with pytest.raises(UserError, match="is nan"):
         select_ranks(model, x, "sensitivity", calibration=[(x, nan)], loss=nn.functional.mse_loss)
+
+
+def test_rises_go_through_what_was_measured_and_never_fall() -> None:
+    options = [Candidate("svd", (rank,), rank, error) for rank, error in ((4, 0.0), (3, 0.1), (2, 0.2), (1, 0.6))]
+    # Half the MACs (error 0.2) cost next to nothing, the cheapest (0.6) ruins it: 0.001, then 0.001 + 0.4 * slope.
+    assert _rises(options, [(0.2, 0.001), (0.6, 2.001)], 1e-4) == pytest.approx([0, 0.0005, 0.001, 2.001])
+    # A loss that seems to fall counts as the least slope.
+    assert _rises(options, [(0.2, -1.0), (0.6, -2.0)], 1e-4) == pytest.approx([0, 1e-5, 2e-5, 6e-5])
+    # One point alone, or none with an error, goes on in a straight line.
+    assert _rises(options, [(0.2, 0.4), (0.2, 0.4)], 1e-4) == pytest.approx([0, 0.2, 0.4, 1.2])
+    assert _rises(options, [(0.0, 0.0), (0.0, 0.0)], 1e-4) == pytest.approx([0, 1e-5, 2e-5, 6e-5])
+
+
+def test_a_layer_that_one_rank_would_ruin_keeps_more() -> None:
+    """Two inputs of equal worth through a first layer of rank 2: one rank loses half the signal, two lose nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16, bias=False), nn.Linear(16, 16, bias=False))
+    first, second = (layer.weight for layer in model)
+    with torch.no_grad():
+        u, v = torch.linalg.qr(torch.randn(16, 2))[0], torch.linalg.qr(torch.randn(16, 2))[0]
+        first.copy_(u @ v.mT)
+        second.copy_(torch.linalg.qr(torch.randn(16, 16))[0])
+    x = torch.randn(256, 16)
+    calibration = [(x, model(x).detach())]
+    plan = select_ranks(model, x[:1], "sensitivity", budget=0.63, calibration=calibration, loss=nn.functional.mse_loss)
+    assert {name: entry.ranks for name, entry in plan.layers.items()} == {"0": (2,)}
