@@ -48,7 +48,7 @@ def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_pat
 
 
 def test_make_report_names_a_folder_that_is_not_there() -> None:
-    command = ["make", "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder"]
+    command = ["make", "--no-print-directory", "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode != 0
     [line] = result.stdout.splitlines()
