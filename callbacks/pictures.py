@@ -5,7 +5,6 @@ No pyplot: there is no global state, so any thread draws without a display.
 
 import functools
 import math
-import os
 import re
 import textwrap
 import unicodedata
@@ -18,6 +17,8 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from atomic import replacing
 
 DPI = 120
 CELL = 1.35  # inches: width of one image of a grid
@@ -148,17 +149,13 @@ def confusion_matrix_figure(
 def save_figure(figure: Figure, path: str | Path, dpi: int = DPI) -> Path:
     """Write a figure in the format of the path's suffix, atomically, and release its memory."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with warnings.catch_warnings():
+        with replacing(path) as temporary, warnings.catch_warnings():
             # Class names may be written in letters that no installed font has: a box is drawn instead.
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=dpi)
-        os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
         figure.clear()
     return path
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from atomic import replacing
 from datamodules.augmentation import Mixing
 from datamodules.cache import Rows, locked, progress
 from datamodules.trash import TrashDataModule
@@ -106,7 +106,8 @@ def _compute(
                 table[chunk] = _logits(teacher, datamodule, images[chunk], view, chunk, preprocessing)
                 bar.advance(task, len(chunk))
             if len(rows):
-                _write(file, table)
+                with replacing(file) as temporary, temporary.open("wb") as stream:
+                    np.save(stream, table)
     log.info("The teacher took %.1f minutes. Its outputs: %s", (time.monotonic() - started) / 60, folder)
     return np.stack(tables)
 
@@ -141,13 +142,3 @@ def _read(file: Path, shape: tuple[int, int]) -> np.ndarray:
     except (OSError, EOFError, ValueError):
         table = None
     return table if table is not None and table.shape == shape else np.full(shape, np.nan, np.float32)
-
-
-def _write(file: Path, table: np.ndarray) -> None:
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            np.save(stream, table)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)

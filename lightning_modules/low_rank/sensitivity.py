@@ -55,12 +55,13 @@ def measure_sensitivity(
                 continue
             layer = cast(Layer, model.get_submodule(name))
             tried[name] = []
-            for option in (_nearest(options, costs[name] / 2), min(options, key=lambda option: option.macs)):
+            half, cheapest = _nearest(options, costs[name] / 2), min(options, key=lambda option: option.macs)
+            for option in dict.fromkeys((half, cheapest)):
                 factors = factorise(grouped_weight(layer), option.kind, option.ranks, moments[name])
                 model.set_submodule(name, build_chain(layer, option.kind, factors))
                 tried[name].append((option.loss, _mean_loss(model, batches, loss) - dense))
             model.set_submodule(name, layer)
-    slopes = [rise / max(error, 1e-12) for (error, rise), _ in tried.values()]
+    slopes = [rise / max(error, 1e-12) for [(error, rise), *_] in tried.values()]
     least = torch.tensor([slope for slope in slopes if slope > 0] or [1.0]).median().item() / 100
     return {name: _rises(candidates[name], points, least) for name, points in tried.items()}
 
