@@ -13,7 +13,7 @@ from lightning_modules.backbones.block_net import BlockNet
 from lightning_modules.low_rank.macs import evaluating, measure_layers
 
 
-@dataclass(frozen=True)
+@dataclass
 class Group:
     """Channels that are kept or dropped together, wherever they occur.
 
@@ -25,7 +25,7 @@ class Group:
     """
 
     size: int
-    gates: tuple[str, ...]
+    gates: list[str]
     step: int
     least: int
 
@@ -63,16 +63,14 @@ def dissect(model: nn.Module) -> Anatomy:
             f"Slimming takes block_net and lite0_cut, with every layer dense, not {type(model).__name__}: "
             "squeeze other networks with `make decompose`."
         )
-    gates = {"stem": ["bn1"]}
-    sizes, steps, least = {"stem": model.conv_stem.out_channels}, {"stem": 4}, {"stem": 4}
+    groups = {"stem": Group(model.conv_stem.out_channels, ["bn1"], step=4, least=4)}
     layers = [Layer("conv_stem", "bn1", "stem", None, None)]
     now = "stem"
     for name, block in _blocks(model):
         before, skips = now, bool(block.has_skip)
         if isinstance(block, InvertedResidual):
             hidden = f"{name}.hidden"
-            gates[hidden], sizes[hidden], steps[hidden] = [f"{name}.bn2"], block.conv_pw.out_channels, 8
-            least[hidden] = 0 if skips else 8
+            groups[hidden] = Group(block.conv_pw.out_channels, [f"{name}.bn2"], step=8, least=0 if skips else 8)
             layers += [
                 Layer(f"{name}.conv_pw", f"{name}.bn1", hidden, before, name),
                 Layer(f"{name}.conv_dw", f"{name}.bn2", hidden, None, name),
@@ -81,19 +79,18 @@ def dissect(model: nn.Module) -> Anatomy:
         else:
             layers.append(Layer(f"{name}.conv_dw", f"{name}.bn1", before, None, name))
             if not skips:  # all that reads these channels reads them behind the depthwise convolution
-                gates[before] = [f"{name}.bn1"]
+                groups[before].gates = [f"{name}.bn1"]
             last, norm, inputs = "conv_pw", "bn2", before
         if not skips:
             now = f"{name}.out"
-            gates[now], sizes[now], steps[now], least[now] = [], block.get_submodule(last).out_channels, 4, 8
-        gates[now].append(f"{name}.{norm}")
+            groups[now] = Group(block.get_submodule(last).out_channels, [], step=4, least=8)
+        groups[now].gates.append(f"{name}.{norm}")
         layers.append(Layer(f"{name}.{last}", f"{name}.{norm}", now, inputs, name))
     if isinstance(model.conv_head, nn.Conv2d):
-        gates["head"], sizes["head"], steps["head"], least["head"] = ["bn2"], model.conv_head.out_channels, 8, 8
+        groups["head"] = Group(model.conv_head.out_channels, ["bn2"], step=8, least=8)
         layers.append(Layer("conv_head", "bn2", "head", now, None))
         now = "head"
     layers.append(Layer("classifier", None, None, now, None))
-    groups = {name: Group(size, tuple(gates[name]), steps[name], least[name]) for name, size in sizes.items()}
     return Anatomy(groups, layers)
 
 
@@ -101,17 +98,27 @@ def _blocks(model: BlockNet) -> list[tuple[str, Any]]:
     stages = [cast(nn.Sequential, stage) for stage in model.blocks]
     blocks = [(f"blocks.{i}.{j}", block) for i, stage in enumerate(stages) for j, block in enumerate(stage)]
     for name, block in blocks:
-        plain = type(block) in (InvertedResidual, DepthwiseSeparableConv) and isinstance(block.se, nn.Identity)
-        if not plain or not all(isinstance(layer, nn.Conv2d) for key, layer in _convolutions(block)):
+        if not _is_plain(block, type(model.bn1.act)):
             raise UserError(
-                f"Slimming takes `ds` and `ir` blocks without squeeze-excite and with one kernel; {name} is another: "
-                "squeeze this network with `make decompose`."
+                "Slimming takes `ds` and `ir` blocks with one kernel, 1x1 convolutions around it and the network's own "
+                f"activation, without squeeze-excite; {name} is another: squeeze this network with `make decompose`."
             )
     return blocks
 
 
-def _convolutions(block: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(key, layer) for key, layer in block.named_children() if key in ("conv_pw", "conv_dw", "conv_pwl")]
+def _is_plain(block: nn.Module, activation: type[nn.Module]) -> bool:
+    """Whether the block string that `slim_architecture` writes makes this block again."""
+    if type(block) not in (InvertedResidual, DepthwiseSeparableConv):
+        return False
+    depthwise, pointwise = block.conv_dw, [getattr(block, key, None) for key in ("conv_pw", "conv_pwl")]
+    return (
+        isinstance(depthwise, nn.Conv2d)
+        and depthwise.groups == depthwise.in_channels
+        and all(isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) for layer in pointwise if layer)
+        and isinstance(block.se, nn.Identity)
+        and not getattr(block, "has_pw_act", False)
+        and type(cast(Any, block.bn1).act) is activation
+    )
 
 
 def channel_importance(
@@ -149,7 +156,7 @@ def channel_importance(
         with evaluating(model):
             for batch in images:
                 with torch.enable_grad():
-                    logits = model(batch.requires_grad_())
+                    logits = model(batch.detach().requires_grad_())
                     signs = torch.randint(2, logits.shape, generator=generator).mul(2).sub(1)
                     (logits * signs.to(logits)).sum().backward(inputs=list(outputs.values()))
                 count += len(batch)

@@ -131,7 +131,7 @@ def test_residual_block_without_channels_goes() -> None:
 
 
 def test_least_loss_for_the_macs_goes_first() -> None:
-    groups = {"stem": Group(8, ("bn1",), 4, 4), "head": Group(16, ("bn2",), 8, 8)}
+    groups = {"stem": Group(8, ["bn1"], 4, 4), "head": Group(16, ["bn2"], 8, 8)}
     layers = [
         Layer("conv_stem", "bn1", "stem", None, None),
         Layer("conv_head", "bn2", "head", "stem", None),
@@ -193,6 +193,11 @@ def test_unreachable_budget_names_the_least() -> None:
         ("block_net", {"blocks": ["ir_r1_k3_s2_e3_c16_se0.25"]}),
         ("block_net", {"blocks": ["er_r1_k3_s2_e3_c16"]}),
         ("block_net", {"blocks": ["ir_r1_k3.5_s2_e4_c16"]}),
+        # What the block string of a slimmer copy would not tell.
+        ("block_net", {"blocks": ["ir_r1_k3_s2_e4_c16_nhs"]}),
+        ("block_net", {"blocks": ["ir_r1_k3_s2_e4_c16_gs8"]}),
+        ("block_net", {"blocks": ["ir_r1_k3_s2_e4_c16_p3"]}),
+        ("block_net", {"blocks": ["dsa_r1_k3_s2_c16"]}),
     ],
 )
 def test_other_networks_are_refused(name: str, kwargs: dict[str, Any]) -> None:
