@@ -291,7 +291,8 @@ class TestTraining:
         assert [path.name for path in (tmp_path / "data/cache").rglob("*.npy")] != []
         study = load_study(tmp_path / "logs/sweeps/s")
         assert study is not None
-        [run] = find_offline_runs(tmp_path / "logs/sweeps/s")
+        jobs = (tmp_path / "logs/sweeps/s").glob("[0-9]*")  # the report's own run lies beside them
+        [run] = [run for job in jobs for run in find_offline_runs(job)]
         done = by_size["[32,32]"]
         kept = read_offline_run(run)
         assert kept.config["trial"] == {
