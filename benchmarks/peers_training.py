@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,13 +42,13 @@ class Images:
         self.sampler = sampler
 
     def batches(
-        self, order: Tensor, size: int, augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+        self, order: Tensor, size: int, augment: Callable[[Tensor], Tensor] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Normalised images (N, 3, H, W), channels_last, and targets."""
         for chosen in order.split(size):
             images, targets = self.images[chosen].permute(0, 3, 1, 2).float().div_(255), self.targets[chosen]
             if augment:
-                images, targets = augment(images, targets)
+                images = augment(images)
             images = images.sub(self.mean).div_(self.std)
             yield images.contiguous(memory_format=torch.channels_last), targets
 
@@ -104,9 +103,8 @@ class Bench:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, lr, total_steps=max(steps, 2), pct_start=0.1, cycle_momentum=False, final_div_factor=100
         )
-        augment = partial(AUGMENTATION, num_classes=len(self.class_names))
         for epoch in range(epochs):
-            for images, targets in self.train.batches(self.train.shuffled(epoch), self.batch_size, augment):
+            for images, targets in self.train.batches(self.train.shuffled(epoch), self.batch_size, AUGMENTATION):
                 if len(images) > 1:  # BatchNorm cannot train on one image
                     optimizer.zero_grad()
                     self.loss(model(images), targets).backward()

@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -51,7 +51,8 @@ class TrashDataModule(pl.LightningDataModule):
             `raise` stops. Unlabelled images always all stay.
         cache_dir: where decoded images are kept; may be deleted at any time.
         report_dir: where `bad_images.txt` goes (default: `cache_dir`).
-        augmentation: called with (images float [0, 1] (N, 3, H, W), target, num_classes=…) in training.
+        augmentation: of training images; where it mixes them, batches get soft targets (N, classes) and `mixed_from`,
+            the share (N, N) that each image has of those that were loaded.
         class_names: fixes the classes and their order, as a checkpoint needs.
         train_fraction: share of the training images used, stratified, for quick trials.
         oversample: training images are augmented at so many times the size and then averaged down, which keeps crops
@@ -88,7 +89,7 @@ class TrashDataModule(pl.LightningDataModule):
         on_bad_image: OnBadImage = "skip",
         cache_dir: str | Path = "data/cache",
         report_dir: str | Path | None = None,
-        augmentation: nn.Module | None = None,
+        augmentation: BatchAugmentation | None = None,
         class_names: Sequence[str] | None = None,
         train_fraction: float = 1.0,
         oversample: int = 1,
@@ -314,17 +315,15 @@ class TrashDataModule(pl.LightningDataModule):
             name: Rows(self.labelled_images(preprocessing).file, rows) for name, preprocessing in self._also.items()
         }
 
-    def augment_view(
-        self, image: Tensor, target: Tensor, keys: Tensor | None, preprocessing: Mapping[str, Any]
-    ) -> tuple[Tensor, Tensor]:
-        """Images uint8 (N, H, W, 3) augmented as their keys say (None: anew), normalised; and their targets."""
+    def augment_view(self, image: Tensor, keys: Tensor | None, preprocessing: Mapping[str, Any]) -> Tensor:
+        """Images uint8 (N, H, W, 3) augmented as their keys say (None: anew) but for mixing, normalised."""
         image = image.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         if self.augmentation is not None:
             augment = self.augmentation.to(image.device)
             with nullcontext() if keys is None else keyed_draws(keys):
-                image, target = augment(image, target, num_classes=len(self.class_names))
+                image = augment(image)
         factor = image.shape[-1] // preprocessing["image_size"][1]
-        return normalise(F.avg_pool2d(image, factor) if factor > 1 else image, preprocessing), target
+        return normalise(F.avg_pool2d(image, factor) if factor > 1 else image, preprocessing)
 
     def view_keys(self, view: Tensor, row: Tensor) -> Tensor:
         """Keys (N,) of views of the images in rows of `labelled_images`."""
@@ -336,19 +335,27 @@ class TrashDataModule(pl.LightningDataModule):
             batch.pop(OVERSAMPLED, None)
             image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
             return {**batch, "image": normalise(image, self.preprocessing)}
-        index, keys = batch["index"], None
-        result = dict(batch)
+        batch, index, keys = dict(batch), batch["index"], None
+        shown = {name: batch[name] for name in self._also} | {"image": batch.pop(OVERSAMPLED, batch["image"])}
         if self.views:
-            result["view"] = self._choose_views(index)
-            result["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
-            keys = self.view_keys(result["view"], result["row"])
+            batch["view"] = self._choose_views(index)
+            batch["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
+            keys = self.view_keys(batch["view"], batch["row"])
         elif self._also:
             keys = torch.randint(2**63 - 1, index.shape, device=index.device)
-        for name, preprocessing in self._also.items():
-            result[name], _ = self.augment_view(batch[name], batch["target"], keys, preprocessing)
-        image = result.pop(OVERSAMPLED, batch["image"])
-        result["image"], result["target"] = self.augment_view(image, batch["target"], keys, self.preprocessing)
-        return result
+        for name, image in shown.items():
+            shown[name] = self.augment_view(image, keys, self._also.get(name, self.preprocessing))
+        batch |= shown
+        return self._mix(batch, list(shown)) if self.augmentation.mixing.is_on else batch
+
+    def _mix(self, batch: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+        """Mix the images of these names alike, the last one's shares for all: boxes are rounded to its pixels."""
+        keys = torch.randint(2**63 - 1, batch["index"].shape, device=batch["index"].device)
+        for name in names:
+            with keyed_draws(keys):
+                batch[name], shares = self.augmentation.mixing(batch[name])  # type: ignore[union-attr]
+        labels = F.one_hot(batch["target"], len(self.class_names))
+        return {**batch, "mixed_from": shares, "target": shares @ labels.to(shares.dtype)}
 
     def _choose_views(self, index: Tensor) -> Tensor:
         if self.hparams["sampling"] == "none":

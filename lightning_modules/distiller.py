@@ -38,7 +38,8 @@ class Distiller(TrashClassifier):
         alpha: share of the hard labels' loss, in [0, 1].
         feature_weight: of `feature_loss` between what the two classifying layers see; 0: none.
         views: show each training image in so many augmentations and ask the teacher about each just once, before
-            training (`teacher_outputs`); 0: new augmentations in each epoch, on which the teacher is asked.
+            training (`teacher_outputs`); 0: new augmentations in each epoch, on which the teacher is asked. Of a mixed
+            image the former takes the mean of the teacher's answers to both images, the latter asks about the mixture.
         **settings: of TrashClassifier.
 
     Raises:
@@ -141,13 +142,16 @@ class Distiller(TrashClassifier):
     def ask_teachers(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """The teachers' mean logits (N, C), whose softmax is that of their mean log-probabilities, and features."""
         if self._outputs is not None:
-            return self._outputs[batch["view"], batch["row"]], []
-        logits, features = [], []
+            logits = self._outputs[batch["view"], batch["row"]]
+            if "mixed_from" in batch:
+                logits = mixed_logits(logits, batch["mixed_from"], self.hparams["temperature"])
+            return logits, []
+        answers, features = [], []
         for number, teacher in enumerate(self._teachers):
             with classifier_input(teacher.network) as seen:
-                logits.append(teacher.network(batch.get(image_name(number), batch["image"])))
+                answers.append(teacher.network(batch.get(image_name(number), batch["image"])))
             features += seen
-        return torch.stack(logits).mean(0), features
+        return torch.stack(answers).mean(0), features
 
 
 def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:
@@ -173,6 +177,12 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float
     student = F.log_softmax(logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def mixed_logits(logits: Tensor, shares: Tensor, temperature: float) -> Tensor:
+    """Logits (N, C) whose softmax at a temperature is the mean of those of logits (M, C), by shares (N, M)."""
+    mixture = shares @ (logits / temperature).softmax(1)
+    return temperature * mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
 
 
 def feature_loss(features: Tensor, teacher_features: Tensor) -> Tensor:

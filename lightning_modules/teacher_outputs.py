@@ -44,13 +44,8 @@ def teacher_outputs(
         preprocessing: the teacher's own.
 
     Raises:
-        UserError: images are mixed, the teacher's outputs are not finite, or the cache folder cannot be written.
+        UserError: the teacher's outputs are not finite, or the cache folder cannot be written.
     """
-    if any(isinstance(part, Mixing) and part.is_on for part in (datamodule.augmentation or nn.Module()).modules()):
-        raise UserError(
-            "Mixed images have partners that change with the batch, so a teacher's outputs for them cannot be kept. "
-            "Set augmentation.mixing.mixup=0 augmentation.mixing.cutmix=0, or lightning_module.views=0."
-        )
     images = datamodule.labelled_images(preprocessing)
     wanted = datamodule.train_dataset.images.rows
     shape = (len(images), len(datamodule.class_names))
@@ -76,6 +71,7 @@ def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Pat
     augmentation = [
         (name, type(part).__name__, sorted(item for item in vars(part).items() if item[0][0] != "_"))
         for name, part in (datamodule.augmentation or nn.Module()).named_modules()
+        if not isinstance(part, Mixing)  # which comes after the views
     ]
     digest = hashlib.sha256(Path(checkpoint).read_bytes())
     digest.update(repr((VERSION, images.file.name, augmentation, datamodule.hparams["seed"])).encode())
@@ -124,7 +120,7 @@ def _logits(
     device = next(teacher.parameters()).device
     row = torch.from_numpy(rows).to(device)
     keys = datamodule.view_keys(torch.full_like(row, view), row)
-    shown, _ = datamodule.augment_view(torch.from_numpy(images).to(device), row, keys, preprocessing)
+    shown = datamodule.augment_view(torch.from_numpy(images).to(device), keys, preprocessing)
     logits = teacher(shown).float()
     if not torch.isfinite(logits).all():
         raise UserError("The teacher's outputs are not finite: is its checkpoint whole, and trained?")

@@ -11,11 +11,11 @@ from datamodules.augmentation.policy import RandAugment
 
 
 class BatchAugmentation(nn.Module):
-    """Geometry, colour, a RandAugment policy, erasing and mixing of a batch, each image with its own draws.
+    """Geometry, colour, a RandAugment policy and erasing of a batch, each image with its own draws.
 
     All draws come from torch's global generator of the batch's device: the same seed gives the same result.
-    Inside `draws.keyed_draws` an image that is not mixed comes out the same in any batch, and at any resolution.
-    What is left out is off.
+    Inside `draws.keyed_draws` an image comes out the same in any batch, and at any resolution. What is left out is
+    off. `mixing` is for afterwards: it needs the other images of the batch.
     """
 
     def __init__(
@@ -34,17 +34,8 @@ class BatchAugmentation(nn.Module):
         self.mixing = mixing or Mixing()
 
     @torch.no_grad()
-    def forward(self, images: Tensor, target: Tensor, *, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Augment a batch; the arguments are left as they are.
-
-        Args:
-            images: float (N,3,H,W) in [0,1], in any memory format, which the result keeps.
-            target: int64 (N,).
-            num_classes: length of a soft target.
-
-        Returns:
-            Images like those given, and the target: as given, or float (N,num_classes) when images are mixed.
-        """
+    def forward(self, images: Tensor) -> Tensor:
+        """Augment images, float (N,3,H,W) in [0,1], in any memory format, which the result keeps; not in place."""
         memory_format = (
             torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
         )
@@ -55,5 +46,4 @@ class BatchAugmentation(nn.Module):
         images = self.colour(images)
         images = self.policy.recolour(images, drawn)
         images = self.erasing(images)
-        images, target = self.mixing(images, target, num_classes)
-        return images.contiguous(memory_format=memory_format), target
+        return images.contiguous(memory_format=memory_format)

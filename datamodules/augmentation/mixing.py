@@ -1,7 +1,6 @@
 """Mixup and CutMix (Zhang et al., arXiv:1710.09412; Yun et al., arXiv:1905.04899)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.augmentation.checks import check_between
@@ -9,7 +8,7 @@ from datamodules.augmentation.draws import draw_chance, draw_rectangle_mask, dra
 
 
 class Mixing(nn.Module):
-    """Mixes each image with another of its batch, and its target alike.
+    """Mixes each image with another of its batch, and says how much of which it holds.
 
     Where both alphas are above zero, each image is mixed up or cut-mixed with equal chances.
 
@@ -33,16 +32,14 @@ class Mixing(nn.Module):
         """Whether images are mixed at all."""
         return bool(self.mixup or self.cutmix)
 
-    def forward(self, images: Tensor, target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-        """Mix images (N,3,H,W); the target, int64 (N,), becomes float (N,num_classes), unless all is off."""
-        if not self.is_on:
-            return images, target
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixed images (N,3,H,W), and float (N,N): the share that each of them (row) has of each image (column)."""
         weight = self._draw_weight(images)
         with draws_for_batch(images):
             partner = torch.randperm(len(images), device=images.device)
         share = weight.mean((2, 3))
-        labels = F.one_hot(target, num_classes).to(images.dtype)
-        return images.lerp(images[partner], weight), labels.lerp(labels[partner], share)
+        own = torch.eye(len(images), dtype=images.dtype, device=images.device)
+        return images.lerp(images[partner], weight), own.lerp(own[partner], share)
 
     def _draw_weight(self, images: Tensor) -> Tensor:
         """Weight of the partner at each pixel (N,1,H,W): a constant for mixup, 1 inside a box for CutMix."""

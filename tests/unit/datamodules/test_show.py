@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+from datamodules.augmentation import BatchAugmentation, Mixing
 from datamodules.show import (
     augmented_images,
     class_counts_figure,
@@ -19,16 +20,14 @@ from datamodules.show import (
 from datamodules.trash import TrashDataModule
 
 
-class Invert(nn.Module):
-    def forward(self, images: Tensor, target: Tensor, **_: int) -> tuple[Tensor, Tensor]:
-        return 1 - images, target
+class Invert(BatchAugmentation):
+    def forward(self, images: Tensor) -> Tensor:
+        return 1 - images
 
 
-class Mix(nn.Module):
-    def forward(self, images: Tensor, target: Tensor, **_: int) -> tuple[Tensor, Tensor]:
-        soft = torch.zeros(len(target), 3)
-        soft[:, 0], soft[:, 1] = 0.75, 0.25
-        return images, soft
+class Mix(Mixing):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images, torch.tensor([[0.75, 0.25], [0.75, 0.25]])
 
 
 def opened(root: Path, cache: Path, stage: str | None = None, **settings: object) -> TrashDataModule:
@@ -109,7 +108,7 @@ def test_the_grid_shows_what_the_augmentation_did(tiny_root: Path, tmp_path: Pat
 
 
 def test_mixed_images_are_titled_with_their_shares(tiny_root: Path, tmp_path: Path) -> None:
-    _, titles = augmented_images(opened(tiny_root, tmp_path, augmentation=Mix()), 2)
+    _, titles = augmented_images(opened(tiny_root, tmp_path, augmentation=BatchAugmentation(mixing=Mix(mixup=1.0))), 2)
     assert titles == ["Glass 75% + Metal 25%"] * 2
 
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from datamodules.augmentation import BatchAugmentation, RandomErasing, RandomGeometry
+from datamodules.augmentation import BatchAugmentation, Mixing, RandomErasing, RandomGeometry
 from datamodules.decode import decode
 from datamodules.trash import TrashDataModule
 from errors import UserError
@@ -158,11 +158,11 @@ class Trainer:
         self.current_epoch = current_epoch
 
 
-class Invert(nn.Module):
-    def forward(self, image: Tensor, target: Tensor, *, num_classes: int) -> tuple[Tensor, Tensor]:
-        assert image.min() >= 0
-        assert image.max() <= 1
-        return 1 - image, nn.functional.one_hot(target, num_classes).float()
+class Invert(BatchAugmentation):
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.min() >= 0
+        assert images.max() <= 1
+        return 1 - images
 
 
 def test_normalised_values_by_hand(tiny_root: Path, build: Callable) -> None:
@@ -191,8 +191,26 @@ def test_augments_in_training_only(tiny_root: Path, build: Callable) -> None:
     datamodule.trainer = Trainer(training=True)
     result = datamodule.on_after_batch_transfer(batch, 0)
     assert result["image"][0, 0, 0, 0] == -2.5
-    assert result["target"].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert result["target"].tolist() == [0, 2]
     assert result["image"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 1.0}, {"cutmix": 1.0}])
+def test_mixes_all_sizes_of_an_image_alike_and_its_target(tiny_root: Path, build: Callable, settings: dict) -> None:
+    datamodule = build(tiny_root, augmentation=BatchAugmentation(mixing=Mixing(**settings)))
+    datamodule.trainer = Trainer(training=True)
+    datamodule.show_also({"large": {**datamodule.preprocessing, "image_size": [80, 120]}})
+    level = torch.arange(0, 256, 51, dtype=torch.uint8)
+    small, large = (level.reshape(6, 1, 1, 1).expand(6, *size, 3) for size in ((8, 12), (80, 120)))
+    batch = {"image": small, "large": large, "target": torch.arange(6) % 3, "index": torch.arange(6)}
+    result = datamodule.on_after_batch_transfer(batch, 0)
+    shares = result["mixed_from"]
+    assert ((shares > 0).sum(1) == 2).sum() >= 3  # the others have got themselves as partner, or all or nothing of it
+    torch.testing.assert_close(shares.sum(1), torch.ones(6))
+    torch.testing.assert_close(result["target"], shares @ torch.eye(3)[batch["target"]])
+    for name, tolerance in (("image", 1e-3), ("large", 0.15 if "cutmix" in settings else 1e-3)):  # boxes: whole pixels
+        shown = result[name][:, 0].mean((1, 2)) * 0.2 + 0.5  # mean 0.5, std 0.2
+        torch.testing.assert_close(shown, shares @ (level / 255), atol=tolerance, rtol=0)
 
 
 # --- views ---

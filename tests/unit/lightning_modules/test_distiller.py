@@ -23,6 +23,7 @@ from lightning_modules.distiller import (
     feature_loss,
     image_name,
     load_teacher,
+    mixed_logits,
 )
 from lightning_modules.teacher_outputs import teacher_outputs
 from tests.harness import compose_config
@@ -80,6 +81,15 @@ def test_distillation_loss_by_hand() -> None:
     torch.testing.assert_close(distillation_loss(student, teacher, 2), 4 * kl)
     torch.testing.assert_close(distillation_loss(student.repeat(5, 1), teacher.repeat(5, 1), 2), 4 * kl)
     assert distillation_loss(teacher, teacher, 2) == 0
+
+
+def test_mixed_logits_by_hand() -> None:
+    logits = 2 * torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6]]).log()
+    mixed = mixed_logits(logits, torch.tensor([[1.0, 0.0], [0.25, 0.75]]), temperature=2)
+    torch.testing.assert_close((mixed / 2).softmax(1), torch.tensor([[0.8, 0.1, 0.1], [0.35, 0.175, 0.475]]))
+    sure = mixed_logits(torch.tensor([[1e4, 0.0], [0.0, 1e4]]), torch.eye(2), temperature=1)
+    assert sure.isfinite().all()
+    assert sure.argmax(1).tolist() == [0, 1]
 
 
 def test_feature_loss_by_hand() -> None:

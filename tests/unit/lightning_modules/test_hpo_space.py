@@ -54,8 +54,7 @@ def test_strength_zero_is_flips_only_and_one_the_default() -> None:
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 1.7, 2.0])
 def test_every_strength_is_within_what_augmentation_allows(strength: float) -> None:
     cfg = compose_config(*as_strings(scaled_augmentation(strength)))
-    images, target = instantiate(cfg.augmentation)(torch.rand(4, 3, 32, 32), torch.arange(4), num_classes=4)
+    images = instantiate(cfg.augmentation)(torch.rand(4, 3, 32, 32))
     assert images.isfinite().all()
     assert images.min() >= 0
     assert images.max() <= 1
-    assert target.tolist() == [0, 1, 2, 3]

@@ -1,3 +1,4 @@
+import copy
 import errno
 import threading
 import time
@@ -175,10 +176,18 @@ def test_two_at_once_ask_once(situation: Situation, monkeypatch: pytest.MonkeyPa
     assert torch.equal(found[0][:, :24], found[1][:, :24])
 
 
-def test_mixed_images_are_refused(situation: Situation) -> None:
-    datamodule = situation.datamodule(augmentation=BatchAugmentation(mixing=Mixing(mixup=0.2)))
-    with pytest.raises(UserError, match=r"augmentation\.mixing\.mixup=0.*views=0"):
-        situation.ask(datamodule)
+def test_mixing_comes_after_and_changes_no_outputs(situation: Situation) -> None:
+    plain, _ = situation.ask(situation.datamodule())
+    augmentation = copy.deepcopy(situation.datamodule().augmentation)
+    augmentation.mixing = Mixing(mixup=0.2, cutmix=1.0)
+    mixed, asked = situation.ask(situation.datamodule(augmentation=augmentation))
+    assert torch.equal(mixed.nan_to_num(), plain.nan_to_num())
+    assert asked == 0
+    for file in situation.folder.glob("cache/teacher-*/*.npy"):
+        file.unlink()
+    again, asked = situation.ask(situation.datamodule(augmentation=augmentation))
+    assert torch.equal(again.nan_to_num(), plain.nan_to_num())
+    assert asked == 48
 
 
 def test_a_teacher_without_sense_is_refused(situation: Situation) -> None:
