@@ -19,8 +19,8 @@ from lightning_modules.classifier import TrashClassifier
 from lightning_modules.fold_batchnorm import fold_batchnorm
 
 HEADINGS = (
-    "recipe | input | MACs (thop / flop_counter) | parameters | val F1 | mean (lowest to highest, runs) | score "
-    "| minutes | ms an image, 1 thread | checkpoint"
+    "recipe | input | MACs (thop / flop_counter) | parameters | val F1 | of all seeds | score | minutes "
+    "| ms an image, 1 thread | checkpoint"
 )
 TIMED_SECONDS = 2.0
 
@@ -44,7 +44,9 @@ def row(folder: Path) -> tuple[int, str]:
         f"{macs.macs:,} / {macs.flop_counter_macs:,}",
         f"{macs.params:,}",
         f"{scores[0]:.4f}",
-        f"{statistics.mean(scores):.4f} ({min(scores):.4f} to {max(scores):.4f}, {len(scores)})",
+        f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}, {len(scores)} runs"
+        if scores[1:]
+        else "one run",
         f"{shipped['val/score']:.3f}",
         f"{shipped['minutes']:.1f}",
         f"{milliseconds:.2f}",
