@@ -1,5 +1,6 @@
 """Data for the tests, made by program."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def render_image(path: Path, kind: int, rng: np.random.Generator) -> None:
     outline((width * 0.2, height * 0.2, width * 0.8, height * 0.8), fill=COLOURS[kind % len(COLOURS)])
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
+
+
+def pytest_configure() -> None:
+    # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
