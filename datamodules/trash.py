@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from atomic import write_text
-from datamodules.augmentation import BatchAugmentation
-from datamodules.augmentation.draws import image_keys, keyed_draws
+from datamodules.augmentation import BatchAugmentation, Mixing
+from datamodules.augmentation.draws import image_keys, keyed_draws, new_keys
 from datamodules.cache import BadImage, Cache, Rows, open_cache
 from datamodules.dataset import UNKNOWN, CachedImages, collate
 from datamodules.decode import ResizeMode
@@ -336,24 +336,23 @@ class TrashDataModule(pl.LightningDataModule):
             image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
             return {**batch, "image": normalise(image, self.preprocessing)}
         batch, index, keys = dict(batch), batch["index"], None
-        shown = {name: batch[name] for name in self._also} | {"image": batch.pop(OVERSAMPLED, batch["image"])}
+        batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
         if self.views:
             batch["view"] = self._choose_views(index)
             batch["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
             keys = self.view_keys(batch["view"], batch["row"])
         elif self._also:
-            keys = torch.randint(2**63 - 1, index.shape, device=index.device)
-        for name, image in shown.items():
-            shown[name] = self.augment_view(image, keys, self._also.get(name, self.preprocessing))
-        batch |= shown
-        return self._mix(batch, list(shown)) if self.augmentation.mixing.is_on else batch
+            keys = new_keys(index)
+        for name, preprocessing in (*self._also.items(), ("image", self.preprocessing)):
+            batch[name] = self.augment_view(batch[name], keys, preprocessing)
+        return self._mix(batch, self.augmentation.mixing) if self.augmentation.mixing.is_on else batch
 
-    def _mix(self, batch: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-        """Mix the images of these names alike, the last one's shares for all: boxes are rounded to its pixels."""
-        keys = torch.randint(2**63 - 1, batch["index"].shape, device=batch["index"].device)
-        for name in names:
+    def _mix(self, batch: dict[str, Tensor], mixing: Mixing) -> dict[str, Tensor]:
+        """Mix the images of all sizes alike, by the shares of `image`: boxes are rounded to its pixels."""
+        keys = new_keys(batch["index"])
+        for name in (*self._also, "image"):
             with keyed_draws(keys):
-                batch[name], shares = self.augmentation.mixing(batch[name])  # type: ignore[union-attr]
+                batch[name], shares = mixing(batch[name])
         labels = F.one_hot(batch["target"], len(self.class_names))
         return {**batch, "mixed_from": shares, "target": shares @ labels.to(shares.dtype)}
 

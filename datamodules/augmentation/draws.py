@@ -72,6 +72,11 @@ def image_keys(seed: int, view: Tensor, image: Tensor) -> Tensor:
     return random_bits(random_bits(torch.full_like(image, seed), view), image)
 
 
+def new_keys(images: Tensor) -> Tensor:
+    """Keys (N,) from torch's global generator: for several sizes of the same images, each time others."""
+    return torch.randint(2**63 - 1, (len(images),), device=images.device)
+
+
 def random_bits(keys: Tensor, numbers: Tensor) -> Tensor:
     """What SplitMix64 seeded with `keys` gives at the places `numbers`, from 0; int64, any shapes that fit."""
     bits = keys + STEP * (numbers + 1)
