@@ -73,8 +73,11 @@ def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Pat
         for name, part in (datamodule.augmentation or nn.Module()).named_modules()
         if not isinstance(part, Mixing)  # which comes after the views
     ]
-    digest = hashlib.sha256(Path(checkpoint).read_bytes())
-    digest.update(repr((VERSION, images.file.name, augmentation, datamodule.hparams["seed"])).encode())
+    digest = hashlib.sha256(repr((VERSION, augmentation, datamodule.hparams["seed"])).encode())
+    # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher's time is dear.
+    for file in (Path(checkpoint), images.file):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

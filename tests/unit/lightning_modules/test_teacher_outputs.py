@@ -1,5 +1,7 @@
 import copy
 import errno
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
@@ -131,6 +134,19 @@ def test_whatever_changes_the_outputs_has_them_computed_anew(situation: Situatio
     turned = {**PREPROCESSING, "image_size": [24, 16]}
     assert situation.ask(situation.datamodule(), preprocessing=turned)[1] == 48
     assert situation.ask(situation.datamodule(batch_size=7, image_size=(10, 10)))[1] == 0  # the student's affair
+
+
+def test_a_data_set_copied_anew_asks_nothing_and_other_pixels_ask_again(situation: Situation, tmp_path: Path) -> None:
+    situation.root = shutil.copytree(situation.root, tmp_path / "copy")
+    first, _ = situation.ask(situation.datamodule())
+    images = sorted(situation.root.glob("train/*/*"))
+    for image in images:
+        os.utime(image, (1, 1))
+    again, asked = situation.ask(situation.datamodule())
+    assert asked == 0
+    assert torch.equal(again.nan_to_num(), first.nan_to_num())
+    Image.new("RGB", (24, 16), "red").save(images[0])
+    assert situation.ask(situation.datamodule())[1] == 48
 
 
 def test_a_stopped_run_goes_on_with_the_view_it_was_at(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
