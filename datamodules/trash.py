@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,18 +11,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from atomic import write_text
-from datamodules.augmentation import BatchAugmentation, Mixing
-from datamodules.augmentation.draws import image_keys, keyed_draws, new_keys
+from datamodules.augmentation import BatchAugmentation
+from datamodules.augmentation.draws import image_keys, new_keys
 from datamodules.cache import BadImage, Cache, Rows, open_cache
 from datamodules.dataset import UNKNOWN, CachedImages, collate
 from datamodules.decode import ResizeMode
 from datamodules.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from datamodules.sampling import EpochSampler, Sampling
 from datamodules.split import stratified_fold, stratified_split
+from datamodules.training_batch import augment, mix, normalise, to_unit
 from errors import UserError
 
 OVERSAMPLED = "oversampled"  # in a batch: the training images at `oversample` times the size
@@ -300,8 +299,8 @@ class TrashDataModule(pl.LightningDataModule):
     def show_views(self, views: int) -> None:
         """Show each training image in `views` augmentations that depend on `seed` alone, in turn with the epochs.
 
-        The batch gets `view` and `row`, int64 (N,): what `augment_view` needs to show the same. Where sampling draws
-        an image more than once an epoch, its views are drawn too.
+        The batch gets `view` and `row`, int64 (N,), whose `image_keys` show the same again. Where sampling draws an
+        image more than once an epoch, its views are drawn too.
         """
         self.views = views
         self.augmentation = self.augmentation or BatchAugmentation()
@@ -315,57 +314,29 @@ class TrashDataModule(pl.LightningDataModule):
             name: Rows(self.labelled_images(preprocessing).file, rows) for name, preprocessing in self._also.items()
         }
 
-    def augment_view(self, image: Tensor, keys: Tensor | None, preprocessing: Mapping[str, Any]) -> Tensor:
-        """Images uint8 (N, H, W, 3) augmented as their keys say (None: anew) but for mixing, normalised."""
-        image = image.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        if self.augmentation is not None:
-            augment = self.augmentation.to(image.device)
-            with nullcontext() if keys is None else keyed_draws(keys):
-                image = augment(image)
-        factor = image.shape[-1] // preprocessing["image_size"][1]
-        return normalise(F.avg_pool2d(image, factor) if factor > 1 else image, preprocessing)
-
-    def view_keys(self, view: Tensor, row: Tensor) -> Tensor:
-        """Keys (N,) of views of the images in rows of `labelled_images`."""
-        return image_keys(self.hparams["seed"], view, row)
-
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
         if self.augmentation is None or self.trainer is None or not self.trainer.training:
             batch.pop(OVERSAMPLED, None)
-            image = batch["image"].permute(0, 3, 1, 2).to(torch.float32).div_(255)
-            return {**batch, "image": normalise(image, self.preprocessing)}
+            return {**batch, "image": normalise(to_unit(batch["image"]), self.preprocessing)}
         batch, index, keys = dict(batch), batch["index"], None
         batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
         if self.views:
             batch["view"] = self._choose_views(index)
             batch["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
-            keys = self.view_keys(batch["view"], batch["row"])
+            keys = image_keys(self.hparams["seed"], batch["view"], batch["row"])
         elif self._also:
             keys = new_keys(index)
-        for name, preprocessing in (*self._also.items(), ("image", self.preprocessing)):
-            batch[name] = self.augment_view(batch[name], keys, preprocessing)
-        return self._mix(batch, self.augmentation.mixing) if self.augmentation.mixing.is_on else batch
-
-    def _mix(self, batch: dict[str, Tensor], mixing: Mixing) -> dict[str, Tensor]:
-        """Mix the images of all sizes alike, by the shares of `image`: boxes are rounded to its pixels."""
-        keys = new_keys(batch["index"])
-        for name in (*self._also, "image"):
-            with keyed_draws(keys):
-                batch[name], shares = mixing(batch[name])
-        labels = F.one_hot(batch["target"], len(self.class_names))
-        return {**batch, "mixed_from": shares, "target": shares @ labels.to(shares.dtype)}
+        sizes = {**self._also, "image": self.preprocessing}
+        for name, preprocessing in sizes.items():
+            batch[name] = augment(batch[name], self.augmentation, keys, preprocessing)
+        mixing = self.augmentation.mixing
+        return mix(batch, sizes, mixing, len(self.class_names)) if mixing.is_on else batch
 
     def _choose_views(self, index: Tensor) -> Tensor:
         if self.hparams["sampling"] == "none":
             return torch.full_like(index, self.trainer.current_epoch % self.views)  # type: ignore[union-attr]
         return torch.randint_like(index, self.views)
-
-
-def normalise(image: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
-    """Images (N, 3, H, W) in [0, 1] less the mean, by the standard deviation, in channels_last memory."""
-    mean, std = (torch.tensor(preprocessing[name], device=image.device).view(1, 3, 1, 1) for name in ("mean", "std"))
-    return image.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def _plain(value: Any) -> Any:

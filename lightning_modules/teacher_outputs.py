@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from atomic import replacing
 from datamodules.augmentation import Mixing
+from datamodules.augmentation.draws import image_keys
 from datamodules.cache import Rows, locked, progress
+from datamodules.training_batch import augment
 from datamodules.trash import TrashDataModule
 from errors import UserError
 
@@ -122,8 +124,8 @@ def _logits(
 ) -> np.ndarray:
     device = next(teacher.parameters()).device
     row = torch.from_numpy(rows).to(device)
-    keys = datamodule.view_keys(torch.full_like(row, view), row)
-    shown = datamodule.augment_view(torch.from_numpy(images).to(device), keys, preprocessing)
+    keys = image_keys(datamodule.hparams["seed"], torch.full_like(row, view), row)
+    shown = augment(torch.from_numpy(images).to(device), datamodule.augmentation, keys, preprocessing)
     logits = teacher(shown).float()
     if not torch.isfinite(logits).all():
         raise UserError("The teacher's outputs are not finite: is its checkpoint whole, and trained?")
