@@ -10,7 +10,7 @@ from callbacks.eval_batches import eval_batches
 from callbacks.low_rank_report import Decomposition, measure_stage
 from errors import UserError
 from lightning_modules.batchnorm import reestimate_batchnorm
-from lightning_modules.slimming import slim
+from lightning_modules.slimming import round_budgets, slim
 
 
 class Slimming(Callback):
@@ -23,6 +23,7 @@ class Slimming(Callback):
     Args:
         output_dir: the run's folder.
         budget: MACs of convolutions and linear layers, or a share (up to 1) of what they cost; None: do nothing.
+        rounds: in so many equal steps, each with the channels judged and BatchNorm re-estimated anew.
         calibration_images: of the training set, as in evaluation, to judge channels on.
         bn_images: of the training set, for new BatchNorm statistics.
         fold_batchnorm: MACs are reported with BatchNorm folded.
@@ -35,17 +36,19 @@ class Slimming(Callback):
         self,
         output_dir: str | Path,
         budget: float | None = None,
+        rounds: int = 3,
         calibration_images: int = 2048,
         bn_images: int = 2048,
         fold_batchnorm: bool = True,
     ) -> None:
-        if (budget is not None and budget <= 0) or calibration_images < 1 or bn_images < 1:
+        if (budget is not None and budget <= 0) or min(rounds, calibration_images, bn_images) < 1:
             raise UserError(
-                f"callbacks.slimming: budget={budget} must be above 0, calibration_images={calibration_images} and "
-                f"bn_images={bn_images} at least 1."
+                f"callbacks.slimming: budget={budget} must be above 0, rounds={rounds}, "
+                f"calibration_images={calibration_images} and bn_images={bn_images} at least 1."
             )
         self.folder = Path(output_dir)
         self.budget = budget
+        self.rounds = rounds
         self.calibration_images = calibration_images
         self.bn_images = bn_images
         self.fold_batchnorm = fold_batchnorm
@@ -62,13 +65,17 @@ class Slimming(Callback):
         def images(count: int) -> Any:
             return (batch for batch, _ in eval_batches(datamodule, datamodule.train_dataset, device, count))
 
-        report = Decomposition({"budget": self.budget, "calibration_images": self.calibration_images})
-        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
-        architecture, weights = trainer.strategy.broadcast(
-            slim(pl_module.model, images(self.calibration_images), next(images(1)), self.budget)
+        report = Decomposition(
+            {"budget": self.budget, "rounds": self.rounds, "calibration_images": self.calibration_images}
         )
-        pl_module.replace_network({"name": "block_net", "kwargs": architecture}, weights)
-        reestimate_batchnorm(pl_module.model, images(self.bn_images))
+        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
+        example = next(images(1))
+        for budget in round_budgets(pl_module.model, example, self.budget, self.rounds):
+            architecture, weights = trainer.strategy.broadcast(
+                slim(pl_module.model, images(self.calibration_images), example, budget)
+            )
+            pl_module.replace_network({"name": "block_net", "kwargs": architecture}, weights)
+            reestimate_batchnorm(pl_module.model, images(self.bn_images))
         report.add(measure_stage("slim, BatchNorm re-estimated", pl_module, datamodule, self.fold_batchnorm))
         if trainer.is_global_zero:
             report.save(self.folder, "slimming.json")

@@ -287,6 +287,20 @@ def _new_names(model: BlockNet, keep: dict[str, Tensor]) -> dict[str, str]:
     return names
 
 
+def round_budgets(model: nn.Module, example: Tensor, budget: float, rounds: int) -> list[float]:
+    """MACs (of convolutions and linear layers) to slim to in each of several rounds, which all keep the same share.
+
+    Importances hold for the network they are measured on: the more channels go, the less they say of the others.
+
+    Args:
+        example: one image (1, C, H, W).
+        budget: MACs, or a share (up to 1) of what the model costs now, for the last round.
+    """
+    total = sum(cost.macs for cost in measure_layers(model, example).values())
+    share = budget if budget <= 1 else budget / total
+    return [total * share ** (done / rounds) for done in range(1, rounds + 1)]
+
+
 def slim(
     model: nn.Module, images: Iterable[Tensor], example: Tensor, budget: float
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
