@@ -1,13 +1,19 @@
 """From a trained network to a narrower one that loads, submits, resumes and is slimmed again."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
+import callbacks.slimming
 from callbacks.macs import count_macs
 from errors import UserError
 from lightning_modules.classifier import TrashClassifier
+from lightning_modules.low_rank.macs import measure_layers
+from lightning_modules.slimming import slim
 from tests.harness import Run, assert_same_weights, stop_after
 
 SLIM = ("experiment=slim", "test=false", "trainer.max_epochs=2", "threads=1")
@@ -47,6 +53,22 @@ def test_slim_submit_resume_and_slim_again(quick_run: Run, wide: str, tmp_path: 
     assert 0.85 * 0.6 <= counted(again) / counted(model) <= 0.6
 
 
+def test_channels_are_judged_anew_in_each_round(quick_run: Run, wide: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs, budgets = [], []
+
+    def watch(model: nn.Module, images: Iterable[Tensor], example: Tensor, budget: float) -> Any:
+        costs.append(sum(cost.macs for cost in measure_layers(model, example).values()))
+        budgets.append(budget)
+        return slim(model, images, example, budget)
+
+    monkeypatch.setattr(callbacks.slimming, "slim", watch)
+    rounds = ("callbacks.slimming.rounds=3", "callbacks.slimming.budget=0.216", "trainer.max_epochs=1")
+    quick_run(*SLIM, *rounds, f"checkpoint={wide}", "predict=false", folder="rounds", bare=True)
+    assert budgets == pytest.approx([costs[0] * 0.6**done for done in (1, 2, 3)])
+    for cost, budget in zip(costs[1:], budgets, strict=False):
+        assert 0.8 * budget <= cost <= budget
+
+
 def test_resumed_run_ends_with_the_uninterrupted_weights(quick_run: Run, wide: str, tmp_path: Path) -> None:
     def run(*overrides: str, folder: str, bare: bool = False) -> None:
         quick_run(*overrides, *(() if bare else (f"checkpoint={wide}", "predict=false")), folder=folder, bare=True)
@@ -61,6 +83,7 @@ def test_resumed_run_ends_with_the_uninterrupted_weights(quick_run: Run, wide: s
     ("overrides", "words"),
     [
         (["callbacks.slimming.budget=-1"], ["budget=-1"]),
+        (["callbacks.slimming.rounds=0"], ["rounds=0"]),
         (["callbacks.slimming.budget=100"], ["out of reach", "image_size"]),
     ],
 )

@@ -16,6 +16,7 @@ from lightning_modules.slimming import (
     Layer,
     channel_importance,
     dissect,
+    round_budgets,
     select_channels,
     slim,
     slim_architecture,
@@ -178,6 +179,13 @@ def test_slim_network_can_be_slimmed_again(network: nn.Module) -> None:
     first = rebuild(*slim(network, [images()], images(1), 0.6))
     second = rebuild(*slim(first, [images()], images(1), 0.6))
     assert macs(second) <= 0.6 * macs(first)
+
+
+def test_rounds_keep_equal_shares_and_end_with_the_budget(network: nn.Module) -> None:
+    total = macs(network)
+    assert round_budgets(network, images(1), 0.125, 3) == pytest.approx([total / 2, total / 4, total / 8])
+    assert round_budgets(network, images(1), total / 9, 2) == pytest.approx([total / 3, total / 9])
+    assert round_budgets(network, images(1), 0.4, 1) == pytest.approx([0.4 * total])
 
 
 def test_unreachable_budget_names_the_least() -> None:
