@@ -80,7 +80,7 @@ def decompose_by_setting(bench: Bench, share: float, policy: Policy) -> Built:
 
 
 def slim_channels(bench: Bench, share: float) -> Built:
-    """Fewer channels in place of lower ranks."""
+    """Fewer channels in place of lower ranks, dropped in one round."""
     images = (images for images, _ in bench.calibration)
     architecture, weights = slim(bench.model, images, bench.image, share)
     model = create_backbone("block_net", len(bench.class_names), kwargs=architecture)
@@ -97,7 +97,7 @@ METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "budget_plain": (partial(decompose, policy="budget"), "least error of the weights"),
     "budget": (partial(decompose, policy="budget", data_aware=True), "least error of the outputs"),
     "sensitivity": (partial(decompose, policy="sensitivity", data_aware=True), "least rise of the loss"),
-    "slim": (slim_channels, "channels dropped by how little they move the logits (`make slim`)"),
+    "slim": (slim_channels, "channels dropped by how little they move the logits (`make slim`, in one round)"),
     "narrow": (
         lambda bench, share: narrow(bench.backbone, len(bench.class_names), bench.image, share * bench.macs),
         "peer: fewer channels, trained from scratch",
