@@ -19,8 +19,8 @@ from hydra.errors import CompactHydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from callbacks.hydra_jobs import is_trial, sweep_trial
-from errors import OverBudget, Pruned, UserError
+from trashlite.errors import OverBudget, Pruned, UserError
+from trashlite.sweeps.jobs import is_trial, sweep_trial
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and --cfg job must not wait for it
     from pytorch_lightning import Trainer
@@ -43,8 +43,8 @@ NOISE = (
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     """Run one job; a user's mistake ends it with one clear message, without a traceback."""
-    from callbacks.run_summary import write_record
-    from callbacks.tracking import finish_wandb, wandb_id
+    from loggers.wandb import finish_wandb, wandb_id
+    from trashlite.reports.run_record import write_record
 
     folder, started = Path(cfg.output_dir), time.monotonic()
     overrides = list(HydraConfig.get().overrides.task)
@@ -82,9 +82,10 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     import torch
     from pytorch_lightning import seed_everything
 
-    from callbacks.run_summary import summary_table
-    from callbacks.tracking import log_summary, wandb_location
-    from lightning_modules.checkpoint import adopt_checkpoint, read_checkpoint, resumed_config
+    from lightning_modules.checkpoint import adopt_checkpoint, resumed_config
+    from loggers.wandb import log_summary, wandb_location
+    from trashlite.network import read_checkpoint
+    from trashlite.reports.run_record import summary_table
 
     for message in NOISE:  # after the import of Lightning, which sets filters of its own
         warnings.filterwarnings("ignore", message=message)
@@ -100,7 +101,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
 
     datamodule = build_datamodule(cfg)
     if cfg.show_data:
-        from datamodules.show import show_data
+        from trashlite.reports.data import show_data
 
         for path in show_data(datamodule, Path(cfg.output_dir)):
             log.info("wrote %s", path)
@@ -131,8 +132,8 @@ def plain(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
 
 def build_datamodule(cfg: DictConfig) -> TrashDataModule:
     """The datamodule with its caches built; its mean and std are those of the backbone's weights unless set."""
-    from callbacks.macs_logger import check_budget_early
-    from lightning_modules.backbones.factory import image_statistics
+    from callbacks.macs import check_budget_early
+    from trashlite.backbones.factory import image_statistics
 
     mean, std = image_statistics(cfg.backbone.name)
     datamodule = instantiate(
@@ -176,8 +177,8 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any]) -> str
 
 def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Any], checkpoint: str) -> dict[str, Any]:
     """Validate, test and predict with `checkpoint`; return every figure and where things lie."""
-    from callbacks.macs import count_macs
     from lightning_modules.classifier import TrashClassifier
+    from trashlite.compression.macs import count_macs
 
     # A trainer of its own: callbacks of fit, such as the moving average, hold other weights.
     trainer = build_trainer(cfg, loggers, submission={"checkpoint": checkpoint})

@@ -27,17 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from peers_low_rank import narrow, prune, search
 from peers_training import CALIBRATION_IMAGES, Bench, Images
 
-from atomic import write_text
-from callbacks.macs import count_macs
-from datamodules.sampling import EpochSampler
 from datamodules.trash import TrashDataModule
-from errors import UserError
-from lightning_modules.backbones.factory import create_backbone
-from lightning_modules.checkpoint import read_checkpoint
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.low_rank import RankPlan, apply_plan, collect_moments, select_ranks
-from lightning_modules.low_rank.ranks import Policy
-from lightning_modules.slimming import slim
+from trashlite.backbones.factory import create_backbone
+from trashlite.compression.low_rank import RankPlan, apply_plan, collect_moments, select_ranks
+from trashlite.compression.low_rank.ranks import Policy
+from trashlite.compression.macs import count_macs
+from trashlite.compression.slimming import slim
+from trashlite.data.sampling import EpochSampler
+from trashlite.errors import UserError
+from trashlite.files import write_text
+from trashlite.network import read_checkpoint
 
 # key of a row: heading and format
 COLUMNS = {

@@ -13,9 +13,9 @@ from timm.models import efficientnet, mobilenetv3
 from timm.models._efficientnet_builder import round_channels
 from torch import Tensor, nn
 
-from errors import UserError
-from lightning_modules.backbones import block_net, create_backbone, shufflenetv2
-from lightning_modules.low_rank.macs import measure_layers
+from trashlite.backbones import block_net, create_backbone, shufflenetv2
+from trashlite.compression.low_rank.macs import measure_layers
+from trashlite.errors import UserError
 
 SEARCH_STEPS = 12
 # Peers lose whole channels at a time: a hair over the target is better for them than a channel less.

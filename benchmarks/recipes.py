@@ -14,9 +14,9 @@ import torch
 from torch.utils.benchmark import Timer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from callbacks.macs import count_macs
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.fold_batchnorm import fold_batchnorm
+from trashlite.compression.fold_batchnorm import fold_batchnorm
+from trashlite.compression.macs import count_macs
 
 HEADINGS = (
     "recipe | input | MACs (thop / flop_counter) | parameters | val F1 | of all seeds | score | minutes "

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
-from errors import UserError
+from trashlite.errors import UserError
 
 
 def warm_up_decay(decay: float, num_averaged: int) -> float:

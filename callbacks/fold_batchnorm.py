@@ -4,7 +4,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 
-from lightning_modules.fold_batchnorm import fold_batchnorm
+from trashlite.compression.fold_batchnorm import fold_batchnorm
 
 
 class FoldBatchNorm(Callback):

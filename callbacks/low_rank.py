@@ -11,8 +11,15 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 
-from callbacks.eval_batches import eval_batches
-from callbacks.low_rank_report import (
+from callbacks.macs import MacsLogger
+from loggers.wandb import tolerate_wandb
+from trashlite.compression.freeze import Freeze, check_freeze, freeze_layers
+from trashlite.compression.low_rank import RankPlan, collect_moments, select_ranks
+from trashlite.compression.low_rank.ranks import Policy
+from trashlite.compression.macs import count_macs
+from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
+from trashlite.errors import UserError
+from trashlite.reports.decomposition import (
     FILE,
     PLAN_COLUMNS,
     Decomposition,
@@ -21,15 +28,7 @@ from callbacks.low_rank_report import (
     measure_stage,
     plan_rows,
 )
-from callbacks.macs import count_macs
-from callbacks.macs_logger import MacsLogger
-from callbacks.pictures import save_figure
-from callbacks.tracking import tolerate_wandb
-from errors import UserError
-from lightning_modules.batchnorm import reestimate_batchnorm
-from lightning_modules.freeze import Freeze, check_freeze, freeze_layers
-from lightning_modules.low_rank import RankPlan, collect_moments, select_ranks
-from lightning_modules.low_rank.ranks import Policy
+from trashlite.reports.pictures import save_figure
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +144,10 @@ class LowRankDecomposition(Callback):
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         pl_module.to(device)  # where Lightning moves it only after `setup`
-        images = list(eval_batches(datamodule, datamodule.train_dataset, device, self.calibration_images))
+        images = list(datamodule.evaluation_batches(datamodule.train_dataset, device, self.calibration_images))
         settings = {"policy": policy, "data_aware": self.data_aware, "fold_batchnorm": self.fold_batchnorm}
         report = Decomposition(settings | self.selection)
-        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
+        report.add(self.measure("dense", pl_module, datamodule))
         moments = collect_moments(pl_module.model, images) if self.data_aware else None
         plan = select_ranks(
             pl_module.model, images[0][0][:1], policy, moments=moments, calibration=images, **self.selection
@@ -157,16 +156,22 @@ class LowRankDecomposition(Callback):
         if not plan.layers:
             log.warning("Low rank: no layer is factorised with these settings; the network stays dense.")
         pl_module.apply_rank_plan(plan, moments)
-        report.add(measure_stage("decomposed", pl_module, datamodule, self.fold_batchnorm))
+        report.add(self.measure("decomposed", pl_module, datamodule))
         if self.bn_images:
-            batches = eval_batches(datamodule, datamodule.train_dataset, device, self.bn_images)
+            batches = datamodule.evaluation_batches(datamodule.train_dataset, device, self.bn_images)
             reestimate_batchnorm(pl_module.model, (images for images, _ in batches))
-            report.add(measure_stage("BatchNorm re-estimated", pl_module, datamodule, self.fold_batchnorm))
+            report.add(self.measure("BatchNorm re-estimated", pl_module, datamodule))
         freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])
         self.done = True
         if trainer.is_global_zero:
             plan.save(self.folder / "plan.yaml")
             self.publish(trainer, report, plan)
+
+    def measure(self, stage: str, pl_module: Any, datamodule: Any) -> Stage:
+        """F1 on all of val, and MACs."""
+        batches = datamodule.evaluation_batches(datamodule.val_dataset, pl_module.device)
+        classes, size = len(pl_module.class_names), pl_module.preprocessing["image_size"]
+        return measure_stage(stage, pl_module.model, batches, classes, size, self.fold_batchnorm)
 
     def publish(self, trainer: Trainer, report: Decomposition, plan: RankPlan | None = None) -> None:
         """To the run's folder, the console and W&B; with the plan at the start, without at the end."""

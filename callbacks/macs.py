@@ -1,180 +1,133 @@
-"""Count multiply-accumulates (MACs) of one image with two independent counters, and say where they differ."""
+"""When MACs are counted: before anything runs, so that a run over its budget costs nothing."""
 
-import copy
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import thop
 import torch
-from thop.profile import register_hooks
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from rich.console import Console
+from rich.table import Table
 
-from errors import UserError
-
-OUTSIDE_LAYERS = "(outside layers)"
-
-
-@dataclass(frozen=True)
-class LayerMacs:
-    """One row of a report; `output_shape` is None where the output is no tensor."""
-
-    name: str
-    kind: str
-    macs: int
-    flop_counter_macs: int
-    params: int
-    output_shape: list[int] | None
+from loggers.wandb import log_summary
+from trashlite.backbones.factory import create_backbone
+from trashlite.compression.fold_batchnorm import fold_batchnorm
+from trashlite.compression.macs import MacsReport, count_macs, shape_text
+from trashlite.errors import OverBudget
 
 
-@dataclass(frozen=True)
-class MacsReport:
-    """MACs of one image of shape `input_size` (C, H, W); both totals are the sums over `layers`.
+class MacsLogger(Callback):
+    """Count the network that will predict; to the console, the loggers, the checkpoint and `pl_module.macs`.
 
-    `macs` is what `counter` counts: convolutions, matrix products, normalisation, pooling, softmax; no bias.
-    `flop_counter_macs` is `torch.utils.flop_counter` / 2: every convolution and matrix product, nothing else.
-    Element-wise arithmetic and means written as functions in a `forward` are in neither.
-    """
-
-    macs: int
-    counter: str
-    flop_counter_macs: int
-    params: int
-    input_size: list[int]
-    layers: list[LayerMacs]
-    not_counted: list[str]
-    """What ran and `counter` took as 0."""
-    differences: list[str]
-    """Where the counters disagree by more than normalisation, pooling and activations account for."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON or a checkpoint."""
-        return asdict(self)
-
-
-def count_macs(model: nn.Module, input_size: Sequence[int]) -> MacsReport:
-    """Count the MACs of one forward pass of one image, in eval mode, on a copy: the model is left untouched.
+    Stands after every callback that changes the architecture.
 
     Args:
-        model: any module that takes a float tensor (1, C, H, W).
-        input_size: (C, H, W).
+        fold_batchnorm: the network will predict with BatchNorm folded: count it so, in fit too.
+        max_macs: fit only networks of at most so many MACs, as thop counts them; None: any.
+        print_table: show the layers on the console before training.
 
     Raises:
-        UserError: the model does not take an image of this shape.
+        OverBudget: the network exceeds `max_macs`.
+        UserError: it does not take images of the set size.
     """
-    input_size = [int(size) for size in input_size]
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        twin = _bare_copy(model)
-        flop_counter = FlopCounterMode(display=False)
-        recorder = _Recorder(twin, flop_counter)
-        own_macs: dict[nn.Module, int] = {}
-        # thop drops its layer counts on return; a wrapper's hook reads them after the last layer has run.
-        wrapper = nn.Sequential(twin)
-        wrapper.register_forward_hook(
-            lambda *_: own_macs.update({module: int(vars(module)["total_ops"]) for module in twin.modules()})
+
+    def __init__(self, max_macs: float | None = None, fold_batchnorm: bool = False, print_table: bool = True) -> None:
+        self.fold_batchnorm = fold_batchnorm
+        self.max_macs = max_macs
+        self.print_table = print_table
+        self.report: MacsReport | None = None
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        input_size = (3, *pl_module.preprocessing["image_size"])
+        model = fold_batchnorm(pl_module.model, input_size) if self.fold_batchnorm else pl_module.model
+        report = count_macs(model, input_size)
+        pl_module.macs = report.macs
+        is_news, self.report = report != self.report, report
+        if stage == "fit" and self.print_table and trainer.is_global_zero:
+            Console().print(macs_table(report))
+        if stage == "fit":
+            check_budget(pl_module.hparams["backbone"]["name"], report, self.max_macs)
+        if is_news and trainer.is_global_zero:
+            self.log_report(trainer, report)
+
+    @staticmethod
+    def log_report(trainer: Trainer, report: MacsReport) -> None:
+        values = {
+            "model/macs": report.macs,
+            "model/macs_counter": report.counter,
+            "model/flop_counter_macs": report.flop_counter_macs,
+            "model/params": report.params,
+            "model/input_size": report.input_size,
+        }
+        log_summary(trainer.loggers, values)
+        for logger in trainer.loggers:
+            if not isinstance(logger, WandbLogger):
+                logger.log_hyperparams(values)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.report is not None:
+            checkpoint["macs"] = self.report.to_dict()
+
+
+def check_budget(backbone: str, report: MacsReport, max_macs: float | None) -> None:
+    """Raise where a network costs more than it may.
+
+    Raises:
+        OverBudget: it does.
+    """
+    if max_macs is not None and report.macs > max_macs:
+        raise OverBudget(
+            f"Backbone {backbone} needs {report.macs:,} MACs (counted by {report.counter}, input "
+            f"{shape_text(report.input_size)}), more than max_macs={max_macs:,.0f}. Choose a smaller backbone or "
+            "image_size, or raise max_macs.",
+            report.macs,
         )
-        try:
-            # Torch's counter has no formula for the CPU's fused attention; the plain one is matrix products.
-            with sdpa_kernel(SDPBackend.MATH), flop_counter:
-                macs, _ = thop.profile(wrapper, (torch.zeros(1, *input_size),), verbose=False)
-        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            raise UserError(
-                f"{type(model).__name__} does not take an input of shape {shape_text(input_size)}: {error} "
-                "Choose another image_size, or another backbone."
-            ) from error
-    return _report(twin, input_size, int(macs), own_macs, recorder)
 
 
-def shape_text(input_size: Sequence[int]) -> str:
-    """`1×3×64×64 (N, C, H, W)` for the input size (3, 64, 64)."""
-    return "×".join(map(str, (1, *input_size))) + " (N, C, H, W)"
+def check_budget_early(cfg: DictConfig, num_classes: int) -> None:
+    """Count a new network before its data are opened, which for a new image size means decoding them all.
+
+    Networks that come from a checkpoint or are still to be made smaller are left to `MacsLogger`.
+
+    Raises:
+        OverBudget: it costs more than `max_macs`.
+    """
+    low_rank, slimming = cfg.callbacks.get("low_rank"), cfg.callbacks.get("slimming")
+    shrinks = (low_rank and low_rank.policy) or (slimming and slimming.budget)
+    if cfg.max_macs is None or not cfg.fit or cfg.checkpoint or cfg.resume or shrinks:
+        return
+    kwargs: Any = OmegaConf.to_container(cfg.backbone.kwargs, resolve=True)
+    with torch.random.fork_rng(devices=[]):  # the network that trains shall draw the same weights as without this
+        model = create_backbone(cfg.backbone.name, num_classes=num_classes, kwargs=kwargs)
+    input_size = (3, *cfg.image_size)
+    if cfg.fold_batchnorm:
+        model = fold_batchnorm(model, input_size)
+    check_budget(cfg.backbone.name, count_macs(model, input_size), cfg.max_macs)
 
 
-def _bare_copy(model: nn.Module) -> nn.Module:
-    """Copy to count on: CPU, float32, eval mode, without the hooks of others, which may have effects."""
-    twin = copy.deepcopy(model).cpu().float().eval()
-    for module in twin.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
-    return twin
+def macs_table(report: MacsReport, max_rows: int = 12) -> Table:
+    """The `max_rows` largest layers in the order of the network, the others in one row, total and notes."""
+    table = Table(title=f"MACs of one image, input {shape_text(report.input_size)}", show_footer=True)
+    table.add_column("layer", f"all {len(report.layers)} layers", no_wrap=True)
+    table.add_column("output")
+    table.add_column("parameters", f"{report.params:,}", justify="right")
+    table.add_column(report.counter, f"{report.macs:,}", justify="right")
+    table.add_column("flop_counter", f"{report.flop_counter_macs:,}", justify="right")
 
+    def size(index: int) -> int:
+        return max(report.layers[index].macs, report.layers[index].flop_counter_macs)
 
-class _Recorder:
-    """Hooks that note what each module did in a forward pass, without its submodules."""
-
-    def __init__(self, model: nn.Module, flop_counter: FlopCounterMode) -> None:
-        self.flop_counter = flop_counter
-        self.own_flops: dict[nn.Module, int] = defaultdict(int)
-        self.output_shape: dict[nn.Module, list[int] | None] = {}
-        self.active: set[nn.Module] = set()
-        self.running: list[dict[str, Any]] = []
-        for module in model.modules():
-            module.register_forward_pre_hook(self.enter)
-            module.register_forward_hook(self.leave)
-
-    def enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.running.append({"start": self.flop_counter.get_total_flops(), "inside": 0, "version": _version(inputs)})
-
-    def leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        call = self.running.pop()
-        flops = self.flop_counter.get_total_flops() - call["start"]
-        self.own_flops[module] += flops - call["inside"]
-        if self.running:
-            self.running[-1]["inside"] += flops
-        self.output_shape[module] = list(output.shape) if isinstance(output, Tensor) else None
-        returned_as_is = len(inputs) == 1 and output is inputs[0] and _version(inputs) == call["version"]
-        if not returned_as_is:
-            self.active.add(module)
-
-
-def _version(inputs: tuple[Any, ...]) -> int | None:
-    """How often the first input was written to in place."""
-    return inputs[0]._version if inputs and isinstance(inputs[0], Tensor) else None
-
-
-def _report(
-    model: nn.Module, input_size: list[int], macs: int, own_macs: dict[nn.Module, int], recorder: _Recorder
-) -> MacsReport:
-    own_flop_macs = {module: flops // 2 for module, flops in recorder.own_flops.items()}
-    # Products written as functions: thop gives one sum for the model, the flop counter one for each module.
-    outside = {module: n for module, n in own_flop_macs.items() if n and not own_macs[module]}
-    outside_macs = macs - sum(own_macs.values())
-    if outside_macs == sum(outside.values()):
-        own_macs = own_macs | outside
-        outside, outside_macs = {}, 0
-
-    layers: list[LayerMacs] = []
-    not_counted: list[str] = []
-    differences: list[str] = []
-    without_rule: Counter[str] = Counter()
-    for name, module in model.named_modules():
-        is_leaf = next(module.children(), None) is None
-        module_macs, flop_macs = own_macs[module], own_flop_macs.get(module, 0)
-        if module not in recorder.active or not (is_leaf or module_macs or flop_macs):
-            continue
-        kind = type(module).__name__
-        title = f"{name or '(model)'} ({kind})"
-        params = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        layers.append(LayerMacs(name, kind, module_macs, flop_macs, params, recorder.output_shape[module]))
-        if module in outside:
-            not_counted.append(f"{title}: {flop_macs:,} MACs of convolutions or matrix products written as functions")
-        elif is_leaf and not any(parent in register_hooks for parent in type(module).__mro__):
-            without_rule[kind] += 1
-        is_product = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-        if flop_macs > module_macs or (is_product and flop_macs != module_macs):
-            differences.append(f"{title}: thop {module_macs:,}, torch.utils.flop_counter {flop_macs:,}")
-    if outside_macs:
-        layers.append(LayerMacs(OUTSIDE_LAYERS, "functions", outside_macs, 0, 0, None))
-    return MacsReport(
-        macs=macs,
-        counter="thop",
-        flop_counter_macs=sum(own_flop_macs.values()),
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        input_size=input_size,
-        layers=layers,
-        not_counted=not_counted + [f"{kind} (layers: {n}): no rule" for kind, n in without_rule.items()],
-        differences=differences,
-    )
+    largest = set(sorted(range(len(report.layers)), key=size, reverse=True)[:max_rows])
+    rest = [layer for index, layer in enumerate(report.layers) if index not in largest]
+    rows = [(layer.name, "×".join(map(str, layer.output_shape or [])), [layer])
+            for layer in (report.layers[index] for index in sorted(largest))]  # fmt: skip
+    if rest:
+        rows.append((f"{len(rest)} smaller layers", "", rest))
+    for name, output, layers in rows:
+        sums = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs", "flop_counter_macs"))
+        table.add_row(name, output, *(f"{value:,}" for value in sums))
+    notes = ["flop_counter: half of what torch.utils.flop_counter counts"]
+    notes += [f"Not counted by {report.counter}: {text}" for text in report.not_counted]
+    notes += [f"The counters differ: {text}" for text in report.differences]
+    table.caption = "\n".join(notes)
+    return table

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from callbacks.pictures import confusion_matrix_figure, image_grid, save_figure
+from trashlite.reports.pictures import confusion_matrix_figure, image_grid, save_figure
 
 
 class WandbMedia(Callback):

@@ -8,8 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.hydra_jobs import sweep_trial
-from errors import Pruned, UserError
+from trashlite.errors import Pruned, UserError
+from trashlite.sweeps.jobs import sweep_trial
 
 
 class TrialPruning(Callback):
@@ -58,7 +58,7 @@ def open_trial(number: int) -> Any:
     """The trial of this number, through the storage of the sweep this job belongs to."""
     import optuna
 
-    from hydra_plugins.optuna_sweeper.storage import open_storage, study_url
+    from trashlite.sweeps.storage import open_storage, study_url
 
     hydra = HydraConfig.get()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -6,11 +6,10 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
-from callbacks.eval_batches import eval_batches
-from callbacks.low_rank_report import Decomposition, measure_stage
-from errors import UserError
-from lightning_modules.batchnorm import reestimate_batchnorm
-from lightning_modules.slimming import round_budgets, slim
+from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
+from trashlite.compression.slimming import round_budgets, slim
+from trashlite.errors import UserError
+from trashlite.reports.decomposition import Decomposition, Stage, measure_stage
 
 
 class Slimming(Callback):
@@ -63,12 +62,17 @@ class Slimming(Callback):
             raise UserError("A decomposed network cannot be slimmed any more: slim first, then decompose.")
 
         def images(count: int) -> Any:
-            return (batch for batch, _ in eval_batches(datamodule, datamodule.train_dataset, device, count))
+            return (batch for batch, _ in datamodule.evaluation_batches(datamodule.train_dataset, device, count))
+
+        def measure(stage: str) -> Stage:
+            batches = datamodule.evaluation_batches(datamodule.val_dataset, device)
+            classes, size = len(pl_module.class_names), pl_module.preprocessing["image_size"]
+            return measure_stage(stage, pl_module.model, batches, classes, size, self.fold_batchnorm)
 
         report = Decomposition(
             {"budget": self.budget, "rounds": self.rounds, "calibration_images": self.calibration_images}
         )
-        report.add(measure_stage("dense", pl_module, datamodule, self.fold_batchnorm))
+        report.add(measure("dense"))
         example = next(images(1))
         for budget in round_budgets(pl_module.model, example, self.budget, self.rounds):
             architecture, weights = trainer.strategy.broadcast(
@@ -76,7 +80,7 @@ class Slimming(Callback):
             )
             pl_module.replace_network({"name": "block_net", "kwargs": architecture}, weights)
             reestimate_batchnorm(pl_module.model, images(self.bn_images))
-        report.add(measure_stage("slim, BatchNorm re-estimated", pl_module, datamodule, self.fold_batchnorm))
+        report.add(measure("slim, BatchNorm re-estimated"))
         if trainer.is_global_zero:
             report.save(self.folder, "slimming.json")
             Console().print(report.table("Slimming"))

@@ -14,9 +14,9 @@ import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
-from atomic import write_text
-from callbacks.macs import MacsReport, count_macs
-from errors import UserError
+from trashlite.compression.macs import MacsReport, count_macs
+from trashlite.errors import UserError
+from trashlite.files import write_text
 
 log = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "ultralytics-thop")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from datamodules.rendering.share import Picture, render_files
 from datamodules.trash import TrashDataModule
-from errors import UserError
+from trashlite.data.rendering.share import Picture, render_files
+from trashlite.errors import UserError
 
 VERSION = 1  # of the pictures: raise it when the same seed renders others
 MARKER = "demo.json"

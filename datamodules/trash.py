@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,17 +13,17 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from atomic import write_text
-from datamodules.augmentation import BatchAugmentation
-from datamodules.augmentation.draws import image_keys, new_keys
-from datamodules.cache import BadImage, Cache, Rows, open_cache
-from datamodules.dataset import UNKNOWN, CachedImages, collate
-from datamodules.decode import ResizeMode
-from datamodules.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
-from datamodules.sampling import EpochSampler, Sampling
-from datamodules.split import stratified_fold, stratified_split
-from datamodules.training_batch import augment, mix, normalise, to_unit
-from errors import UserError
+from trashlite.data.augmentation import BatchAugmentation
+from trashlite.data.augmentation.draws import image_keys, new_keys
+from trashlite.data.cache import BadImage, Cache, Rows, open_cache
+from trashlite.data.dataset import UNKNOWN, CachedImages, collate
+from trashlite.data.decode import ResizeMode
+from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
+from trashlite.data.preprocess import augment, mix, preprocess
+from trashlite.data.sampling import EpochSampler, Sampling
+from trashlite.data.split import stratified_fold, stratified_split
+from trashlite.errors import UserError
+from trashlite.files import write_text
 
 OVERSAMPLED = "oversampled"  # in a batch: the training images at `oversample` times the size
 
@@ -35,9 +35,9 @@ class TrashDataModule(pl.LightningDataModule):
     """Train, val, test and unlabelled images below `root`, decoded once into a cache, augmented by the batch.
 
     Args:
-        root: folder in the competition's layout (see `datamodules.layout`).
+        root: folder in the competition's layout (see `trashlite.data.layout`).
         image_size: (height, width) in pixels.
-        resize_mode: `stretch`, `letterbox` or `landscape` (see `datamodules.decode`).
+        resize_mode: `stretch`, `letterbox` or `landscape` (see `trashlite.data.decode`).
         mean, std: of the RGB channels in [0, 1], for normalising.
         batch_size, eval_batch_size: images a batch in training / elsewhere.
         num_workers: processes that gather batches; with a warm cache 0 is fast.
@@ -45,7 +45,7 @@ class TrashDataModule(pl.LightningDataModule):
         split: `given` takes val/ where it has images; `merge` puts train and val together and splits anew.
         fold: `k/n` (k from 1): validate on the k-th of n stratified folds of train and val together.
         seed: of splits and of the order of training images.
-        sampling, smoothing_k: see `datamodules.sampling.EpochSampler`.
+        sampling, smoothing_k: see `trashlite.data.sampling.EpochSampler`.
         on_bad_image: `skip` sets unreadable images aside, with one warning and a list in `bad_images.txt`;
             `raise` stops. Unlabelled images always all stay.
         cache_dir: where decoded images are kept; may be deleted at any time.
@@ -296,6 +296,23 @@ class TrashDataModule(pl.LightningDataModule):
         paths = self._opened["labelled"].paths
         return Rows(self._open_cache("labelled", paths, preprocessing).file, np.arange(len(paths)))
 
+    def evaluation_batches(
+        self, dataset: CachedImages, device: torch.device, count: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of preprocessed images (N, 3, H, W) and targets (N,), without augmentation.
+
+        Args:
+            dataset: one of this datamodule's.
+            count: so many images at random, always the same; None: all, in order.
+        """
+        positions = np.arange(len(dataset))
+        if count is not None:
+            positions = np.random.default_rng(0).permutation(positions)[:count]
+        size = self.hparams["eval_batch_size"]
+        for start in range(0, len(positions), size):
+            batch = dataset.__getitems__(positions[start : start + size].tolist())
+            yield preprocess(batch["image"].to(device), self.preprocessing), batch["target"].to(device)
+
     def show_views(self, views: int) -> None:
         """Show each training image in `views` augmentations that depend on `seed` alone, in turn with the epochs.
 
@@ -316,9 +333,16 @@ class TrashDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
-        if self.augmentation is None or self.trainer is None or not self.trainer.training:
+        if self.trainer is not None and self.trainer.training:
+            return self.augmented(batch)
+        batch.pop(OVERSAMPLED, None)
+        return {**batch, "image": preprocess(batch["image"], self.preprocessing)}
+
+    def augmented(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch of `train_dataset` as training sees it: augmented, mixed, normalised, in all sizes asked for."""
+        if self.augmentation is None:
             batch.pop(OVERSAMPLED, None)
-            return {**batch, "image": normalise(to_unit(batch["image"]), self.preprocessing)}
+            return {**batch, "image": preprocess(batch["image"], self.preprocessing)}
         batch, index, keys = dict(batch), batch["index"], None
         batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
         if self.views:

@@ -2,42 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
-import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.trash import TrashDataModule
-from errors import UserError
 from lightning_modules.classifier import TrashClassifier
+from trashlite.errors import UserError
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf" / "experiment"
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of one of our checkpoints, on the CPU.
-
-    Raises:
-        UserError: there is no such file, it is broken, or it is no checkpoint of a TrashClassifier.
-    """
-    if not Path(path).is_file():
-        raise UserError(
-            f"There is no checkpoint {path}. A run leaves its own under <run folder>/checkpoints/best.ckpt."
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"The checkpoint {path} cannot be read ({reason}). Is it complete?") from error
-    if not isinstance(checkpoint, dict) or "class_names" not in checkpoint.get("hyper_parameters", {}):
-        raise UserError(
-            f"{path} is no checkpoint of this project: it holds no class names. "
-            "Plain weights of a backbone are loaded with backbone.weights=PATH."
-        )
-    return checkpoint
 
 
 def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:

@@ -11,12 +11,12 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor
 
-from errors import UserError
-from lightning_modules.backbones.factory import create_backbone
-from lightning_modules.losses import create_loss
-from lightning_modules.low_rank import RankPlan, apply_plan
-from lightning_modules.low_rank.moments import Moments
-from lightning_modules.metrics import bootstrap_f1, competition_score, create_metrics
+from trashlite.compression.low_rank import RankPlan, apply_plan
+from trashlite.compression.low_rank.moments import Moments
+from trashlite.errors import UserError
+from trashlite.losses import create_loss
+from trashlite.metrics import bootstrap_f1, competition_score, create_metrics
+from trashlite.network import build_network
 
 Batch = dict[str, Tensor]
 
@@ -66,18 +66,9 @@ class TrashClassifier(LightningModule):
     def configure_backbone(self) -> None:
         """Build the network; its start weights, if any, are fetched only this once."""
         backbone = self.hparams["backbone"]
-        self.model = create_backbone(
-            backbone["name"],
-            num_classes=len(self.class_names),
-            kwargs=backbone["kwargs"],
-            pretrained=backbone["pretrained"],
-            weights=backbone["weights"],
-        )
+        self.model = build_network(backbone, len(self.class_names), self.hparams["rank_plan"])
         # The checkpoint holds the weights: loading it must need neither the internet nor the file.
         self.hparams["backbone"] = {**backbone, "pretrained": False, "weights": None}
-        if self.hparams["rank_plan"] is not None:
-            plan = RankPlan.from_dict(self.hparams["rank_plan"])
-            self.model = apply_plan(self.model, plan, initialise=False)  # the checkpoint holds the factors
 
     def apply_rank_plan(self, plan: RankPlan, moments: Mapping[str, Moments] | None = None) -> None:
         """Factorise the network as it is now; its checkpoints rebuild it so, also after an earlier plan.

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.trash import TrashDataModule
-from errors import UserError
 from lightning_modules.classifier import Batch, TrashClassifier
 from lightning_modules.teacher_outputs import teacher_outputs
+from trashlite.errors import UserError
+from trashlite.network import load_network, read_checkpoint
 
 
 class Teacher(NamedTuple):
@@ -156,15 +157,13 @@ class Distiller(TrashClassifier):
 
 def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:
     """The frozen network of a checkpoint; raises UserError unless it has these classes."""
-    from lightning_modules.checkpoint import read_checkpoint  # which imports the modules it can create
-
-    hparams = read_checkpoint(path)["hyper_parameters"]
+    checkpoint = read_checkpoint(path)
+    hparams = checkpoint["hyper_parameters"]
     if list(class_names) != list(hparams["class_names"]):
         raise UserError(
             f"The teacher {path} has other classes: {list(hparams['class_names'])} instead of {list(class_names)}."
         )
-    network = TrashClassifier.load_from_checkpoint(path, map_location="cpu").model
-    return Teacher(path, network.requires_grad_(False).eval(), hparams["preprocessing"])
+    return Teacher(path, load_network(checkpoint).requires_grad_(False), hparams["preprocessing"])
 
 
 def image_name(number: int) -> str:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atomic import replacing
-from datamodules.augmentation import Mixing
-from datamodules.augmentation.draws import image_keys
-from datamodules.cache import Rows, locked, progress
-from datamodules.training_batch import augment
 from datamodules.trash import TrashDataModule
-from errors import UserError
+from trashlite.data.augmentation import Mixing
+from trashlite.data.augmentation.draws import image_keys
+from trashlite.data.cache import Rows, locked, progress
+from trashlite.data.preprocess import augment
+from trashlite.errors import UserError
+from trashlite.files import replacing
 
 log = logging.getLogger(__name__)
 

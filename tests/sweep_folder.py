@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lightning_modules.metrics import competition_score
+from trashlite.metrics import competition_score
 
 
 def write_job(folder: Path, *overrides: str, hydra: str = ".hydra", **record: Any) -> Path:

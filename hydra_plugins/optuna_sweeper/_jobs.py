@@ -8,11 +8,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from optuna import TrialPruned
 
-from callbacks.hydra_jobs import RECORD, read_record
-from callbacks.run_summary import write_record
-from errors import Pruned
 from hydra_plugins.optuna_sweeper._overrides import key_of, to_override
 from hydra_plugins.optuna_sweeper._trials import Outcome
+from trashlite.errors import Pruned
+from trashlite.reports.run_record import write_record
+from trashlite.sweeps.jobs import RECORD, read_record
 
 
 def job_overrides(settings: list[str], folder: str, trial: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from errors import UserError
+from trashlite.errors import UserError
 
 # What Hydra reads back as this very string; anything else is quoted.
 BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")

@@ -18,8 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from optuna import Study, Trial
 from optuna.samplers import BaseSampler
 
-from callbacks.hydra_jobs import read_record
-from errors import UserError
 from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, recorded_outcome
 from hydra_plugins.optuna_sweeper._overrides import key_of, to_override
 from hydra_plugins.optuna_sweeper._owner import Heartbeat
@@ -27,7 +25,9 @@ from hydra_plugins.optuna_sweeper._promote import best_trials
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from hydra_plugins.optuna_sweeper._settings import Settings
 from hydra_plugins.optuna_sweeper._trials import Outcome, Trials
-from hydra_plugins.optuna_sweeper.storage import create_study, open_storage, study_url, write_sweep
+from trashlite.errors import UserError
+from trashlite.sweeps.jobs import read_record
+from trashlite.sweeps.storage import create_study, open_storage, study_url, write_sweep
 
 log = logging.getLogger(__name__)
 

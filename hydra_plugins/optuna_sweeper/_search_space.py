@@ -11,8 +11,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from errors import UserError
 from hydra_plugins.optuna_sweeper._overrides import to_override
+from trashlite.errors import UserError
 
 
 @dataclass

@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from errors import UserError
-from hydra_plugins.optuna_sweeper.storage import check_no_password
+from trashlite.errors import UserError
+from trashlite.sweeps.storage import check_no_password
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from errors import UserError
+from trashlite.errors import UserError
 
 
 class OptunaSweeper(Sweeper):

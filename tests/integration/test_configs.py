@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 from torch import nn
 
-from lightning_modules.losses import create_loss
 from tests.harness import PROJECT, compose_config
+from trashlite.losses import create_loss
 
 
 def options(group: str) -> list[str]:

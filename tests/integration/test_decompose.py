@@ -9,17 +9,16 @@ import pytest
 import torch
 from optuna.samplers import RandomSampler
 
-from callbacks.eval_batches import eval_batches
-from callbacks.macs import count_macs
-from callbacks.tracking import finish_wandb
 from datamodules.trash import TrashDataModule
-from errors import UserError
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
-from lightning_modules.low_rank import RankPlan
-from lightning_modules.rank_space import stage_budgets
+from loggers.wandb import finish_wandb
 from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after, weights
 from tests.wandb_reader import find_offline_runs, read_offline_run
+from trashlite.compression.low_rank import RankPlan
+from trashlite.compression.macs import count_macs
+from trashlite.errors import UserError
+from trashlite.sweeps.ranks import stage_budgets
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_decompose_fine_tune_submit_and_again(
 
     # One file is enough, and it predicts what the run submitted, BatchNorm folded there and not here.
     data = data_of(tiny_root, model, tmp_path / "other")
-    images = torch.cat([images for images, _ in eval_batches(data, data.predict_dataset, torch.device("cpu"))])  # type: ignore[arg-type]
+    images = torch.cat([images for images, _ in data.evaluation_batches(data.predict_dataset, torch.device("cpu"))])  # type: ignore[arg-type]
     with torch.no_grad():
         names = [model.class_names[label] for label in model(images).argmax(1).tolist()]
     submission = json.loads((tmp_path / "out" / "submission.json").read_text())
@@ -113,7 +112,7 @@ def test_dense_f1_and_repaired_batchnorm(quick_run: Run, dense: str, tiny_root: 
     record = quick_run(*decompose(dense, *still, *settings))
     repaired, before = load(record["checkpoint"]), load(dense)
     data = data_of(tiny_root, before, tmp_path / "other")
-    [(images, _)] = eval_batches(data, data.train_dataset, torch.device("cpu"))
+    [(images, _)] = data.evaluation_batches(data.train_dataset, torch.device("cpu"))
     stem: Any = repaired.model.conv_stem
     norm: Any = repaired.model.bn1
     with torch.no_grad():

@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from lightning_modules.backbones.export_yaml import export_backbone
-from lightning_modules.backbones.nas_space import nas_space
 from tests.harness import MUTE, compose_config
+from trashlite.sweeps.keep_network import export_backbone
+from trashlite.sweeps.nas import nas_space
 
 QUICK = ("trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1", "datamodule.train_fraction=1", *MUTE)
 

@@ -13,11 +13,11 @@ import torch
 from hydra.errors import InstantiationException
 from sklearn.metrics import f1_score
 
-from callbacks.macs import count_macs
 from datamodules.trash import TrashDataModule
-from errors import UserError
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.fold_batchnorm import fold_batchnorm
+from trashlite.compression.fold_batchnorm import fold_batchnorm
+from trashlite.compression.macs import count_macs
+from trashlite.errors import UserError
 
 Run = Callable[..., dict[str, Any]]
 

@@ -9,12 +9,12 @@ import pytest
 from torch import Tensor, nn
 
 import callbacks.slimming
-from callbacks.macs import count_macs
-from errors import UserError
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.low_rank.macs import measure_layers
-from lightning_modules.slimming import slim
 from tests.harness import Run, assert_same_weights, stop_after
+from trashlite.compression.low_rank.macs import measure_layers
+from trashlite.compression.macs import count_macs
+from trashlite.compression.slimming import slim
+from trashlite.errors import UserError
 
 SLIM = ("experiment=slim", "test=false", "trainer.max_epochs=2", "threads=1")
 

@@ -18,9 +18,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hydra_plugins.optuna_sweeper.storage import load_study
 from tests.harness import MUTE, PROJECT, QUICK
 from tests.wandb_reader import find_offline_runs, read_offline_run
+from trashlite.sweeps.storage import load_study
 
 APP = PROJECT / "tests/sweep_app/app.py"
 

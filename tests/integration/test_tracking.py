@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from errors import UserError
 from tests.wandb_reader import find_offline_runs, read_offline_run
+from trashlite.errors import UserError
 
 
 def test_a_run_logs_config_figures_and_pictures(quick_run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    from callbacks.tracking import finish_wandb
+    from loggers.wandb import finish_wandb
 
     record = quick_run("group=mine", "tags=[one,two]", "notes=a note", "trainer.max_epochs=2", mute=False)
     finish_wandb(0)
@@ -29,7 +29,7 @@ def test_a_run_logs_config_figures_and_pictures(quick_run: Callable[..., dict[st
 
 
 def test_a_failed_run_is_closed_as_failed(quick_run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    from callbacks.tracking import finish_wandb
+    from loggers.wandb import finish_wandb
 
     with pytest.raises(UserError):
         quick_run("optimizer.lr=1e30", "scheduler.warmup_epochs=0", mute=False)

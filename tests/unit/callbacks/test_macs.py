@@ -1,310 +1,166 @@
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-import timm
 import torch
+import yaml
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from torch import Tensor, nn
-from torch.nn import functional as F
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from rich.console import Console
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks.macs import count_macs
-from errors import UserError
-from lightning_modules.backbones.factory import create_backbone
+from callbacks.macs import MacsLogger, macs_table
+from trashlite.compression.macs import count_macs
+from trashlite.errors import UserError
 
-CONFIGS = sorted((Path(__file__).parents[3] / "conf" / "backbone").glob("*.yaml"))
-
-
-def conv_macs(layer: nn.Conv2d, output: Tensor) -> int:
-    """Each output value sums over kernel area x input channels of its group."""
-    height, width = layer.kernel_size
-    return output[0].numel() * height * width * (layer.in_channels // layer.groups)
-
-
-def layer_arithmetic(model: nn.Module, image: Tensor) -> int:
-    """Multiplications of all convolutions, linear layers and linear attentions of one forward pass."""
-    total = 0
-
-    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            total += conv_macs(layer, output)
-        elif isinstance(layer, nn.Linear):
-            total += output[0].numel() * layer.in_features
-        elif type(layer).__name__ == "LiteMLA":
-            pixels, dim = inputs[0].shape[2:].numel(), layer.dim
-            heads = layer.proj.conv.in_channels // dim
-            total += heads * 2 * pixels * dim * (dim + 1)  # values carry a column of ones
-
-    for layer in model.modules():
-        layer.register_forward_hook(add)
-    with torch.no_grad():
-        model.eval()(image)
-    return total
+CONVOLUTION = 8 * 8 * 4 * 27
+POOLING = 4 * 8 * 8 + 4
+LINEAR = 4 * 2
+MACS = CONVOLUTION + POOLING + LINEAR
 
 
-class SqueezeExcite(nn.Module):
-    def __init__(self) -> None:
+class FakeClassifier(LightningModule):
+    def __init__(self, image_size: list[int] | None = None) -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.reduce = nn.Conv2d(16, 4, 1)
-        self.act = nn.ReLU()
-        self.expand = nn.Conv2d(4, 16, 1)
-        self.gate = nn.Hardsigmoid()
+        self.save_hyperparameters({"backbone": {"name": "tiny_net"}})
+        self.preprocessing = {"image_size": image_size or [8, 8]}
+        self.macs: float | None = None
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
+        self.batches = 0
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+    def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+        self.batches += 1
+        return self.model(batch[0]).sum()
 
+    def test_step(self, batch: list[torch.Tensor], batch_idx: int) -> None:
+        self.model(batch[0])
 
-class Attention(nn.Module):
-    def __init__(self, product: str) -> None:
-        super().__init__()
-        self.product = product
-        self.qkv = nn.Linear(8, 24)
-
-    def forward(self, image: Tensor) -> Tensor:
-        q, k, v = self.qkv(image.flatten(2).transpose(1, 2)).chunk(3, dim=-1)
-        if self.product == "matmul":
-            return (q @ k.transpose(1, 2)).softmax(dim=-1) @ v
-        if self.product == "scaled_dot_product":
-            return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
-        zero = q.new_zeros(())
-        return torch.baddbmm(zero, torch.baddbmm(zero, q, k.transpose(1, 2)).softmax(dim=-1), v)
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-class FunctionalConv(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, bias=False)
-        self.kernel = nn.Parameter(torch.randn(4, 8, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(self.conv(x), self.kernel)
-
-
-@pytest.mark.parametrize(
-    ("layer", "expected"),
-    [
-        # 3x3 over 8 channels, 5 filters, no padding: 10x14 -> 8x12
-        (nn.Conv2d(8, 5, 3), 8 * 12 * 5 * 9 * 8),
-        # stride 2, padding 1: 10x14 -> 5x7; the bias is no multiplication
-        (nn.Conv2d(8, 6, 3, stride=2, padding=1, bias=True), 5 * 7 * 6 * 9 * 8),
-        # two groups: each filter sees half of the channels
-        (nn.Conv2d(8, 6, 3, padding=1, groups=2), 10 * 14 * 6 * 9 * 4),
-        # depthwise
-        (nn.Conv2d(8, 8, 5, padding=2, groups=8), 10 * 14 * 8 * 25),
-        # dilation 2 spreads a 3x3 kernel over 5x5: 10x14 -> 6x10
-        (nn.Conv2d(8, 4, 3, dilation=2), 6 * 10 * 4 * 9 * 8),
-        # unequal kernel and strides: rows (10 - 1) // 3 + 1 = 4, columns (14 - 5) // 2 + 1 = 5
-        (nn.Conv2d(8, 4, (1, 5), stride=(3, 2)), 4 * 5 * 4 * 5 * 8),
-        # a transposed one walks its input
-        (nn.ConvTranspose2d(8, 4, 2, stride=2), 10 * 14 * 8 * 4 * 4),
-    ],
-)
-def test_convolutions_equal_hand_arithmetic(layer: nn.Module, expected: int) -> None:
-    report = count_macs(layer, (8, 10, 14))
-    assert (report.macs, report.flop_counter_macs) == (expected, expected)
-    assert report.not_counted == report.differences == []
-
-
-def test_linear_counts_products_but_not_bias() -> None:
-    report = count_macs(nn.Sequential(nn.Flatten(), nn.Linear(48, 10)), (3, 4, 4))
-    assert (report.macs, report.flop_counter_macs, report.params) == (480, 480, 490)
-
-
-def test_squeeze_excite() -> None:
-    report = count_macs(SqueezeExcite(), (16, 6, 5))
-    products = 16 * 4 + 4 * 16
-    pooling = 16 * 6 * 5 + 16  # an addition for each input, a division for each output
-    assert (report.macs, report.flop_counter_macs) == (products + pooling, products)
-    assert [layer.name for layer in report.layers] == ["pool", "reduce", "act", "expand", "gate"]
-    assert report.not_counted == ["Hardsigmoid (layers: 1): no rule"]
-    assert report.differences == []
-
-
-def test_depthwise_separable_block_has_a_row_for_each_layer() -> None:
-    block = nn.Sequential(
-        nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(inplace=True),
-        nn.Dropout(),
-        nn.Conv2d(4, 7, 1, bias=False),
-        nn.Identity(),
+def make_trainer(folder: Path, callback: MacsLogger, logger: Any = False) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        max_epochs=1,
+        logger=logger,
+        callbacks=[callback],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
-    report = count_macs(block, (4, 8, 8))
-    depthwise, pointwise, norm = 4 * 4 * 4 * 9, 4 * 4 * 7 * 4, 4 * (4 * 4 * 4)  # thop: 4 operations a value
-    rows = [(row.name, row.kind, row.macs, row.flop_counter_macs, row.params) for row in report.layers]
-    assert rows == [
-        ("0", "Conv2d", depthwise, depthwise, 36),
-        ("1", "BatchNorm2d", norm, 0, 8),
-        ("2", "ReLU", 0, 0, 0),
-        ("4", "Conv2d", pointwise, pointwise, 28),
-    ]
-    assert [row.output_shape for row in report.layers] == [[1, 4, 4, 4]] * 3 + [[1, 7, 4, 4]]
-    assert report.macs == depthwise + pointwise + norm
 
 
-def test_one_layer_used_twice_counts_twice() -> None:
-    layer = nn.Conv2d(3, 3, 1, bias=False)
-    report = count_macs(nn.Sequential(layer, nn.ReLU(), layer), (3, 5, 5))
-    assert report.macs == report.flop_counter_macs == 2 * 5 * 5 * 3 * 3
-    assert report.params == 9
+@pytest.fixture
+def loader() -> DataLoader:
+    return DataLoader(TensorDataset(torch.rand(4, 3, 8, 8)), batch_size=2)
 
 
-def test_subclasses_of_timm_are_counted_like_what_they_derive_from() -> None:
-    """Counters that look up the exact type miss Conv2dSame and BatchNormAct2d, a tenth of this network."""
-    model = timm.create_model("tf_mobilenetv3_small_minimal_100", num_classes=9)
-    kinds = {type(module).__name__ for module in model.modules()}
-    assert {"Conv2dSame", "BatchNormAct2d"} <= kinds
-    report = count_macs(model, (3, 64, 64))
-    stem = next(row for row in report.layers if row.name == "conv_stem")
-    assert (stem.kind, stem.macs, stem.flop_counter_macs) == (
-        "Conv2dSame",
-        32 * 32 * 16 * 27,
-        32 * 32 * 16 * 27,
-    )
-    assert next(row for row in report.layers if row.name == "bn1").macs == 4 * 32 * 32 * 16
-    assert report.not_counted == report.differences == []
-    norms = sum(row.macs for row in report.layers if row.kind == "BatchNormAct2d")
-    pooling = 576 * (2 * 2 + 1)
-    assert report.macs == report.flop_counter_macs + norms + pooling
+def test_figures_reach_loggers_module_and_checkpoint(tmp_path: Path, loader: DataLoader) -> None:
+    callback, module = MacsLogger(print_table=False), FakeClassifier()
+    trainer = make_trainer(tmp_path, callback, CSVLogger(tmp_path, name="csv", version=0))
+    trainer.fit(module, loader)
+    assert module.macs == MACS
+
+    logged = yaml.safe_load((tmp_path / "csv/version_0/hparams.yaml").read_text())
+    assert logged["model/macs"] == MACS
+    assert logged["model/macs_counter"] == "thop"
+    assert logged["model/flop_counter_macs"] == CONVOLUTION + LINEAR
+    assert logged["model/params"] == 4 * 27 + 4 + 10
+    assert logged["model/input_size"] == [3, 8, 8]
+
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    saved = torch.load(tmp_path / "model.ckpt", weights_only=True)["macs"]
+    assert saved == callback.report.to_dict()
+    assert saved["macs"] == MACS
 
 
-@pytest.mark.parametrize("product", ["matmul", "scaled_dot_product"])
-def test_attention_products_are_attributed_to_the_module_that_runs_them(product: str) -> None:
-    report = count_macs(Attention(product), (8, 4, 5))
-    attention, linear = 2 * 20 * 20 * 8, 20 * 8 * 24
-    assert report.macs == report.flop_counter_macs == attention + linear
-    assert {row.kind: row.macs for row in report.layers} == {"Attention": attention, "Linear": linear}
-    assert report.not_counted == report.differences == []
+def test_wandb_gets_them_as_summary(tmp_path: Path, loader: DataLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = WandbLogger(save_dir=tmp_path, offline=True, mode="disabled")
+    trainer = make_trainer(tmp_path, MacsLogger(print_table=False), logger)
+    trainer.fit(FakeClassifier(), loader)
+    summary = dict(logger.experiment.summary)
+    logger.experiment.finish()
+    assert summary["model/macs"] == MACS
+    assert summary["model/macs_counter"] == "thop"
 
 
-@pytest.mark.parametrize("need_weights", [True, False])
-def test_multihead_attention_is_seen_by_both_counters(need_weights: bool) -> None:
-    class SelfAttention(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-
-        def forward(self, image: Tensor) -> Tensor:
-            tokens = image.flatten(2).transpose(1, 2)
-            return self.attention(tokens, tokens, tokens, need_weights=need_weights)[0]
-
-    report = count_macs(SelfAttention(), (8, 4, 5))
-    products = 4 * 20 * 8 * 8 + 2 * 20 * 20 * 8  # four projections, and two products of 20 tokens
-    softmax = 2 * 20 * (20 + 19 + 20)
-    assert (report.macs, report.flop_counter_macs) == (products + softmax, products)
-    assert report.differences == []
+def test_budget_stops_before_the_first_batch_and_says_what_to_do(tmp_path: Path, loader: DataLoader) -> None:
+    module = FakeClassifier()
+    with pytest.raises(UserError) as caught:
+        make_trainer(tmp_path, MacsLogger(max_macs=5000, print_table=False)).fit(module, loader)
+    for part in ("tiny_net", f"{MACS:,}", "5,000", "thop", "1×3×8×8", "max_macs"):
+        assert part in str(caught.value)
+    assert module.batches == 0
 
 
-def test_attention_products_thop_misses_are_reported() -> None:
-    report = count_macs(Attention("baddbmm"), (8, 4, 5))
-    attention, linear = 2 * 20 * 20 * 8, 20 * 8 * 24
-    assert (report.macs, report.flop_counter_macs) == (linear, attention + linear)
-    assert report.differences == ["(model) (Attention): thop 0, torch.utils.flop_counter 6,400"]
-    (missed,) = report.not_counted
-    assert "Attention" in missed
-    assert "6,400" in missed
+def test_budget_is_inclusive_and_binds_only_training(tmp_path: Path, loader: DataLoader) -> None:
+    module = FakeClassifier()
+    make_trainer(tmp_path, MacsLogger(max_macs=MACS, print_table=False)).fit(module, loader)
+    assert module.batches == 2
+    make_trainer(tmp_path, MacsLogger(max_macs=1, print_table=False)).test(module, loader)
 
 
-def test_functional_convolution_is_reported() -> None:
-    report = count_macs(nn.Sequential(FunctionalConv()), (3, 8, 8))
-    seen, missed = 6 * 6 * 8 * 27, 6 * 6 * 4 * 8
-    assert (report.macs, report.flop_counter_macs) == (seen, seen + missed)
-    assert report.differences == [f"0 (FunctionalConv): thop 0, torch.utils.flop_counter {missed:,}"]
+def test_count_follows_the_architecture(tmp_path: Path, loader: DataLoader, capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures are of the network as it is at each stage; the table is shown once, before training."""
+    callback, module = MacsLogger(), FakeClassifier()
+    trainer = make_trainer(tmp_path, callback)
+    trainer.fit(module, loader)
+    assert f"{MACS:,}" in capsys.readouterr().out
+    trainer.test(module, loader)
+    assert "MACs of one image" not in capsys.readouterr().out
+    module.model[0] = nn.Conv2d(3, 4, 1)
+    trainer.test(module, loader)
+    smaller = MACS - CONVOLUTION + 8 * 8 * 4 * 3
+    assert callback.report.macs == module.macs == smaller
+    assert "MACs of one image" not in capsys.readouterr().out
 
 
-def test_products_only_thop_sees_have_a_row_of_their_own() -> None:
-    class Gram(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.matmul(x.flatten(), x.flatten())  # a dot product: torch's counter has no formula for it
-
-    report = count_macs(Gram(), (3, 2, 2))
-    assert (report.macs, report.flop_counter_macs) == (12, 0)
-    assert sum(row.macs for row in report.layers) == 12
-
-
-def test_model_is_left_untouched() -> None:
-    model = timm.create_model("mobilenetv3_small_050", num_classes=9, drop_rate=0.5)
-    model.train()
-    model.blocks[1].eval()
-    model.conv_stem.requires_grad_(False)
-    calls: list[str] = []
-    model.conv_stem.register_forward_hook(lambda *_: calls.append("hook"))
-    model.blocks[0].register_forward_pre_hook(lambda *_: calls.append("pre-hook"))
-
-    def snapshot() -> dict[str, object]:
-        return {
-            "modes": {name: module.training for name, module in model.named_modules()},
-            "hooks": {
-                name: (
-                    len(module._forward_hooks),
-                    len(module._forward_pre_hooks),
-                    len(module._backward_hooks),
-                )
-                for name, module in model.named_modules()
-            },
-            "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
-            "requires_grad": {name: p.requires_grad for name, p in model.named_parameters()},
-            "objects": [id(p) for p in model.parameters()],
-            "random state": torch.get_rng_state().tolist(),
-        }
-
-    before, weights = snapshot(), {key: value.clone() for key, value in model.state_dict().items()}
-    count_macs(model, (3, 32, 32))
-    assert snapshot() == before
-    assert list(weights) == list(model.state_dict())
-    assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
-    assert calls == []
+def test_in_fit_the_folded_network_is_counted_and_left_alone(tmp_path: Path, loader: DataLoader) -> None:
+    module = FakeClassifier()
+    module.model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    callbacks = [MacsLogger(fold_batchnorm=folded, print_table=False) for folded in (True, False)]
+    for callback in callbacks:
+        make_trainer(tmp_path, callback).fit(module, loader)
+    folded, plain = (callback.report.macs for callback in callbacks)
+    assert plain - folded >= 8 * 8 * 4  # thop's figure for the BatchNorm
+    assert isinstance(module.model[1], nn.BatchNorm2d)
 
 
-def test_random_draws_of_a_forward_do_not_reach_the_caller() -> None:
-    class Noise(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x + torch.randn_like(x)
-
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    count_macs(Noise(), (3, 4, 4))
-    assert torch.equal(torch.rand(1), expected)
-
-
-def test_mode_precision_and_inference_mode_do_not_change_the_count() -> None:
-    model = timm.create_model("lcnet_035", num_classes=9)
-    expected = count_macs(model, (3, 32, 32))
-    assert count_macs(model.train().bfloat16(), (3, 32, 32)) == expected
-    with torch.inference_mode():
-        assert count_macs(model, (3, 32, 32)) == expected
-
-
-@pytest.mark.parametrize("input_size", [(4, 32, 32), (3, 2, 2)])
-def test_image_that_does_not_fit_names_its_shape(input_size: tuple[int, int, int]) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    with pytest.raises(UserError, match="×".join(map(str, (1, *input_size)))):
-        count_macs(model, input_size)
+def test_table_of_a_long_network_keeps_the_largest_layers_and_all_sums() -> None:
+    layers = [nn.Conv2d(2, 2, 1 + 2 * (index == 7), padding=int(index == 7)) for index in range(30)]
+    report = count_macs(nn.Sequential(*layers, nn.SiLU()), (2, 4, 4))
+    table = macs_table(report, max_rows=5)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table)
+    text = console.file.getvalue()
+    assert len(table.rows) == 6
+    assert "26 smaller layers" in text
+    cells = [list(column.cells) for column in table.columns]
+    assert sum(int(cell.replace(",", "")) for cell in cells[3]) == report.macs
+    assert "7" in cells[0]
+    for part in (
+        "1×2×4×4",
+        "thop",
+        "torch.utils.flop_counter",
+        f"{report.macs:,}",
+        "SiLU (layers: 1): no rule",
+    ):
+        assert part in text
 
 
-def test_report_survives_json() -> None:
-    report = count_macs(SqueezeExcite(), (16, 6, 5))
-    plain = report.to_dict()
-    assert json.loads(json.dumps(plain)) == plain
-    assert plain["counter"] == "thop"
-    assert plain["layers"][1]["macs"] == 64
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_every_backbone_config_equals_layer_arithmetic(config: Path) -> None:
-    settings = OmegaConf.to_container(OmegaConf.load(config))
-    model = create_backbone(settings["name"], 9, kwargs=settings["kwargs"])
-    report = count_macs(model, (3, 64, 64))
-    assert report.flop_counter_macs == layer_arithmetic(model, torch.zeros(1, 3, 64, 64))
-    assert report.flop_counter_macs == sum(row.flop_counter_macs for row in report.layers)
-    assert report.macs == sum(row.macs for row in report.layers)
-    assert report.differences == []
-
-
-def test_landscape_input_equals_layer_arithmetic() -> None:
-    model = timm.create_model("efficientvit_b0", num_classes=9)
-    report = count_macs(model, (3, 46, 64))
-    assert report.flop_counter_macs == layer_arithmetic(model, torch.zeros(1, 3, 46, 64))
+def test_yaml_builds_the_callback() -> None:
+    path = Path(__file__).parents[3] / "conf/callbacks/macs.yaml"
+    config = OmegaConf.merge({"max_macs": 1.5e6, "fold_batchnorm": True}, OmegaConf.load(path))
+    callback = instantiate(config).macs
+    assert callback.max_macs == 1_500_000
+    assert json.dumps(callback.print_table) == "true"

@@ -16,9 +16,9 @@ from PIL import Image
 
 from datamodules import demo
 from datamodules.demo import MARKER, TRAIN_COUNTS, DemoDataModule, render_demo
-from datamodules.rendering import scene, share
-from datamodules.rendering.objects import DRAW, draw_object
-from errors import UserError
+from trashlite.data.rendering import scene, share
+from trashlite.data.rendering.objects import DRAW, draw_object
+from trashlite.errors import UserError
 
 SCALE = 0.04
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")

@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from datamodules.augmentation import BatchAugmentation
-from datamodules.decode import decode
 from datamodules.trash import TrashDataModule
-from errors import UserError
+from trashlite.data.augmentation import BatchAugmentation
+from trashlite.data.decode import decode
+from trashlite.errors import UserError
 
 
 def names(datamodule: TrashDataModule, *stages: str) -> set[str]:

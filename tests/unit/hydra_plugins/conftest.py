@@ -10,11 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from callbacks.run_summary import write_record
 from hydra_plugins.optuna_sweeper._search import Search
 from hydra_plugins.optuna_sweeper._settings import Settings
-from hydra_plugins.optuna_sweeper.storage import load_study
 from tests.harness import PROJECT
+from trashlite.reports.run_record import write_record
+from trashlite.sweeps.storage import load_study
 
 Job = Callable[[dict[str, Any]], Any]
 

@@ -10,10 +10,10 @@ import pytest
 from hydra.errors import CompactHydraException
 from optuna.trial import TrialState
 
-from errors import Pruned, UserError
 from hydra_plugins.optuna_sweeper import _owner, _search
 from hydra_plugins.optuna_sweeper._promote import best_trials
 from tests.unit.hydra_plugins.conftest import Sweeps
+from trashlite.errors import Pruned, UserError
 
 
 def square(job: dict[str, Any]) -> float:

@@ -10,9 +10,10 @@ import optuna
 import pytest
 from omegaconf import OmegaConf
 
-from errors import UserError
 from hydra_plugins.optuna_sweeper import _owner
-from hydra_plugins.optuna_sweeper.storage import (
+from tests.unit.hydra_plugins.conftest import Sweeps
+from trashlite.errors import UserError
+from trashlite.sweeps.storage import (
     check_no_password,
     load_study,
     open_storage,
@@ -20,7 +21,6 @@ from hydra_plugins.optuna_sweeper.storage import (
     without_password,
     write_sweep,
 )
-from tests.unit.hydra_plugins.conftest import Sweeps
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_folder_without_a_sweep_has_no_study(tmp_path: Path) -> None:
 
 
 def test_an_unknown_or_unreachable_storage_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hydra_plugins.optuna_sweeper.storage.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("trashlite.sweeps.storage.time.sleep", lambda seconds: None)
     with pytest.raises(UserError, match=r"mysql://me@host/db: choose sqlite.*postgresql.*journal"):
         open_storage("mysql://me:pw@host/db")
     with pytest.raises(UserError, match="cannot be reached"):

@@ -13,8 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from callbacks.ema import WarmUpEMA
 from datamodules.trash import TrashDataModule
-from errors import UserError
-from lightning_modules.batchnorm import reestimate_batchnorm
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import (
     Distiller,
@@ -27,6 +25,8 @@ from lightning_modules.distiller import (
 )
 from lightning_modules.teacher_outputs import teacher_outputs
 from tests.harness import compose_config
+from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
+from trashlite.errors import UserError
 
 PREPROCESSING = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}
 CLASSES = ["Glass", "Metal", "Paper"]

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from datamodules.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
 from datamodules.trash import TrashDataModule
-from errors import UserError
 from lightning_modules import teacher_outputs as module
 from lightning_modules.teacher_outputs import teacher_outputs
+from trashlite.data.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
+from trashlite.errors import UserError
 
 PREPROCESSING = {"image_size": [16, 24], "resize_mode": "stretch", "mean": [0.3, 0.4, 0.5], "std": [0.2, 0.3, 0.4]}
 CPU = torch.device("cpu")

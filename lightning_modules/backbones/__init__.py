@@ -1,7 +1,0 @@
-"""Small backbones in timm's style; importing this package puts ours into timm's registry."""
-
-from lightning_modules.backbones import block_net, shufflenetv2
-from lightning_modules.backbones.factory import create_backbone
-from lightning_modules.backbones.weights import WeightsReport, load_weights
-
-__all__ = ["WeightsReport", "block_net", "create_backbone", "load_weights", "shufflenetv2"]

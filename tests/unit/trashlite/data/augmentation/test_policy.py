@@ -1,0 +1,112 @@
+"""The RandAugment policy, each operation against torchvision's on 8-bit values."""
+
+import math
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as TF
+from torch import Tensor
+
+from trashlite.data.augmentation.geometry import rotation, translation
+from trashlite.data.augmentation.policy import DEFAULT, GEOMETRIC, PIXEL, RandAugment
+from trashlite.errors import UserError
+
+BYTE = 1 / 255
+
+
+@pytest.fixture
+def raw() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    # A narrow range of values, different in each image, gives autocontrast and equalize something to do.
+    return torch.stack([torch.randint(30 * i, 250 - 20 * i, (3, 12, 10), generator=generator) for i in range(1, 4)]).to(
+        torch.uint8
+    )
+
+
+def apply(policy: RandAugment, images: Tensor) -> Tensor:
+    return policy.recolour(images.clone(), policy.draw(images))
+
+
+REFERENCES = {
+    "posterize": (lambda image: TF.posterize(image, 6), 5),
+    "solarize": (lambda image: TF.solarize(image, 127.5), 5),
+    "autocontrast": (TF.autocontrast, 5),
+    "equalize": (TF.equalize, 5),
+    "invert": (TF.invert, 5),
+    "identity": (lambda image: image, 5),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_unsigned_operation_equals_torchvision(raw: Tensor, name: str) -> None:
+    reference, magnitude = REFERENCES[name]
+    actual = apply(RandAugment(1, magnitude, [name]), raw / 255)
+    expected = torch.stack([reference(image) for image in raw]) / 255
+    torch.testing.assert_close(actual, expected, atol=1.01 * BYTE, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("brightness", TF.adjust_brightness),
+        ("contrast", TF.adjust_contrast),
+        ("color", TF.adjust_saturation),
+        ("sharpness", TF.adjust_sharpness),
+    ],
+)
+def test_signed_operation_equals_torchvision(raw: Tensor, name: str, reference) -> None:
+    levels = torch.tensor([-0.5, 0.5, -0.5])
+    actual = PIXEL[name](raw / 255, levels)
+    expected = torch.stack(
+        [reference(image, 1 + 0.9 * level) for image, level in zip(raw / 255, levels.tolist(), strict=True)]
+    )
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+def test_geometric_operations_of_all_rounds_add_up() -> None:
+    images = torch.zeros(50, 3, 20, 40)
+    policy = RandAugment(2, 10, ["rotate"])
+    torch.manual_seed(0)
+    drawn = policy.draw(images)
+    turns = drawn.level.sum(1) * math.radians(30)
+    assert set(turns.sign().tolist()) == {-1.0, 0.0, 1.0}
+    torch.testing.assert_close(policy.warp(images, drawn), rotation(turns))
+
+    policy = RandAugment(1, 10, ["translate_x"])
+    drawn = policy.draw(images)
+    shift = drawn.level[:, 0] * 0.45 * 40
+    torch.testing.assert_close(policy.warp(images, drawn), translation(shift, torch.zeros(50)))
+
+
+def test_each_image_draws_its_own_operation_of_all() -> None:
+    torch.manual_seed(0)
+    drawn = RandAugment(2, 9).draw(torch.zeros(400, 3, 4, 4))
+    counts = drawn.operation.flatten().bincount(minlength=len(DEFAULT))
+    assert len(counts) == len(DEFAULT)
+    assert counts.min() > 30
+    assert (drawn.level.abs() == 0.9).all()
+
+
+def test_images_that_drew_geometry_keep_their_colours(raw: Tensor) -> None:
+    assert torch.equal(apply(RandAugment(3, 9, GEOMETRIC), raw / 255), raw / 255)
+
+
+def test_off_changes_nothing(raw: Tensor) -> None:
+    policy, images = RandAugment(), raw / 255
+    drawn = policy.draw(images)
+    assert torch.equal(policy.recolour(images.clone(), drawn), images)
+    assert torch.equal(policy.warp(images, drawn), torch.eye(3).expand(3, 3, 3))
+
+
+@pytest.mark.parametrize("setting", [{"num_ops": -1}, {"magnitude": 11}, {"magnitude": -1}])
+def test_silly_setting_is_named(setting: dict) -> None:
+    with pytest.raises(UserError, match=rf"augmentation\.policy\.{next(iter(setting))}"):
+        RandAugment(**setting)
+
+
+@pytest.mark.parametrize("ops", [["rotate", "twirl"], []])
+def test_unknown_operation_names_the_choices(ops: list[str]) -> None:
+    with pytest.raises(UserError, match=r"twirl|no operation") as error:
+        RandAugment(2, 9, ops)
+    assert "choose from rotate" in str(error.value)
+    assert "posterize" in str(error.value)

@@ -1,0 +1,209 @@
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trashlite.data.cache import Cache, Rows, open_cache
+from trashlite.data.decode import decode
+from trashlite.errors import UserError
+
+PROJECT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def root(tmp_path: Path, render_root: Callable) -> Path:
+    return render_root(tmp_path / "root", {"train/a": 5, "train/b": 4})
+
+
+def images_of(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.jpg"))
+
+
+def opened(root: Path, cache_dir: Path, size: tuple[int, int] = (8, 10), mode: str = "stretch") -> Cache:
+    return open_cache("x", root, images_of(root), cache_dir, image_size=size, resize_mode=mode)
+
+
+def test_holds_what_decode_gives(root: Path, tmp_path: Path) -> None:
+    cache = opened(root, tmp_path / "cache")
+    images = np.load(cache.file)
+    assert images.shape == (9, 8, 10, 3)
+    for image, path in zip(images, images_of(root), strict=True):
+        np.testing.assert_array_equal(image, decode(path, (8, 10)))
+    assert cache.bad == {}
+
+
+def test_bad_images_are_zero_rows_with_a_reason(root: Path, tmp_path: Path) -> None:
+    images_of(root)[2].write_bytes(b"no image")
+    images_of(root)[7].write_bytes(b"")
+    for _ in range(2):  # when built, and when read back
+        cache = opened(root, tmp_path / "cache")
+        assert cache.bad == {2: "not an image in a known format", 7: "the file is empty"}
+    images = np.load(cache.file)
+    assert [bool(image.any()) for image in images] == [position not in (2, 7) for position in range(9)]
+
+
+def test_a_second_opening_builds_nothing(root: Path, tmp_path: Path) -> None:
+    before = opened(root, tmp_path / "cache").file.stat()
+    after = opened(root, tmp_path / "cache").file.stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_no_images_make_an_empty_cache(root: Path, tmp_path: Path) -> None:
+    cache = open_cache("x", root, [], tmp_path / "cache", image_size=(8, 10), resize_mode="stretch")
+    assert Rows(cache.file, np.arange(0)).shape == (0, 8, 10, 3)
+
+
+@pytest.mark.parametrize("change", ["size", "time", "name", "removed", "image_size", "resize_mode"])
+def test_any_change_makes_another_cache(root: Path, tmp_path: Path, change: str) -> None:
+    before = opened(root, tmp_path / "cache").file
+    path = images_of(root)[0]
+    state = path.stat()
+    options: dict = {}
+    match change:
+        case "size":
+            path.write_bytes(path.read_bytes() + b"\0")
+            os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        case "time":
+            os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+        case "name":
+            path.rename(path.with_name("renamed.jpg"))
+        case "removed":
+            path.unlink()
+        case "image_size":
+            options = {"size": (10, 8)}
+        case "resize_mode":
+            options = {"mode": "letterbox"}
+    assert opened(root, tmp_path / "cache", **options).file != before
+
+
+def test_moving_the_whole_data_set_keeps_the_cache(root: Path, tmp_path: Path) -> None:
+    before = opened(root, tmp_path / "cache").file
+    assert opened(root.rename(tmp_path / "moved"), tmp_path / "cache").file == before
+
+
+def test_no_temporary_file_stays(root: Path, tmp_path: Path) -> None:
+    opened(root, tmp_path / "cache")
+    suffixes = {path.suffix for path in (tmp_path / "cache").iterdir()}
+    assert suffixes <= {".npy", ".json", ".lock"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00 cut"])
+def test_damaged_cache_is_built_again(root: Path, tmp_path: Path, damage: bytes) -> None:
+    cache = opened(root, tmp_path / "cache")
+    good = cache.file.read_bytes()
+    cache.file.write_bytes(damage)
+    assert opened(root, tmp_path / "cache").file.read_bytes() == good
+    cache.file.with_suffix(".json").write_text('{"bad"')
+    assert opened(root, tmp_path / "cache").bad == {}
+
+
+def test_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"datamodule\.cache_dir=PATH"):
+        opened(root, tmp_path / "file" / "cache")
+
+
+def test_ready_cache_needs_no_right_to_write(root: Path, tmp_path: Path) -> None:
+    cache_dir = tmp_path / "cache"
+    file = opened(root, cache_dir).file
+    before = sorted(path.name for path in cache_dir.iterdir() if path.suffix != ".lock")
+    for lock in cache_dir.glob("*.lock"):
+        lock.unlink()
+    assert opened(root, cache_dir).file == file
+    assert sorted(path.name for path in cache_dir.iterdir()) == before  # no lock taken
+
+
+# Opens the cache of a root in a process of its own, and prints how many images that process decoded.
+# Each image takes `slow` seconds more; the file `started` appears when the first is read.
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import trashlite.data.cache as cache
+root, cache_dir, slow, started = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
+decode, read = cache.decode, []
+def slow_decode(path, image_size, resize_mode):
+    started.touch()
+    read.append(path)
+    time.sleep(slow)
+    return decode(path, image_size, resize_mode)
+cache.decode = slow_decode
+paths = sorted(root.rglob("*.jpg"))
+cache.open_cache("x", root, paths, cache_dir, image_size=(8, 10), resize_mode="stretch")
+print(len(read))
+"""
+
+
+def start(root: Path, cache_dir: Path, slow: float, started: Path, **options: object) -> subprocess.Popen:
+    command = [sys.executable, "-c", SCRIPT, str(root), str(cache_dir), str(slow), str(started)]
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+def test_two_processes_at_once_build_it_once(root: Path, tmp_path: Path) -> None:
+    processes = [start(root, tmp_path / "cache", 0.2, tmp_path / f"started{number}") for number in range(2)]
+    results = [process.communicate(timeout=60) for process in processes]
+    assert sorted(int(out or -1) for out, _ in results) == [0, 9], results
+    np.testing.assert_array_equal(
+        np.load(opened(root, tmp_path / "cache").file), np.load(opened(root, tmp_path / "other").file)
+    )
+
+
+def test_killed_build_leaves_nothing_that_harms(root: Path, tmp_path: Path) -> None:
+    process = start(root, tmp_path / "cache", 60, tmp_path / "started")
+    wait_for(tmp_path / "started")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert list((tmp_path / "cache").glob("*.tmp"))  # it was in the middle
+    assert not list((tmp_path / "cache").glob("*.npy"))
+    images = np.load(opened(root, tmp_path / "cache").file)
+    np.testing.assert_array_equal(images[3], decode(images_of(root)[3], (8, 10)))
+    assert not list((tmp_path / "cache").glob("*.tmp"))
+
+
+def test_full_disk_is_told_and_leaves_no_rest(root: Path, tmp_path: Path) -> None:
+    def forbid_large_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    process = start(root, tmp_path / "cache", 0, tmp_path / "started", preexec_fn=forbid_large_files)
+    _, errors = process.communicate(timeout=60)
+    assert "UserError: Cannot write the image cache" in errors
+    assert "datamodule.cache_dir" in errors
+    assert not list((tmp_path / "cache").glob("*.tmp"))
+
+
+def test_rows_are_read_only_and_lie_on_disk(root: Path, tmp_path: Path) -> None:
+    rows = Rows(opened(root, tmp_path / "cache").file, np.array([4, 0, 8]))
+    whole = np.load(rows.file)
+    assert not rows.array.flags.writeable
+    assert isinstance(rows.array.base, np.memmap)
+    assert rows.shape == (3, 8, 10, 3)
+    np.testing.assert_array_equal(rows[1], whole[0])
+    np.testing.assert_array_equal(rows[[2, 0]], whole[[8, 4]])
+    np.testing.assert_array_equal(rows[1:], whole[[0, 8]])
+    np.testing.assert_array_equal(np.asarray(rows), whole[[4, 0, 8]])
+    np.testing.assert_array_equal(np.stack(list(rows)), whole[[4, 0, 8]])
+    rows[1][:] = 0  # a copy: the cache stays as it is
+    assert whole[0].any()
+    np.testing.assert_array_equal(rows[1], whole[0])
+
+
+def test_rows_are_pickled_by_path(root: Path, tmp_path: Path) -> None:
+    rows = Rows(opened(root, tmp_path / "cache", (64, 64)).file, np.array([4, 0]))
+    data = pickle.dumps(rows)
+    assert len(data) < 2000
+    np.testing.assert_array_equal(pickle.loads(data)[0], rows[0])

@@ -1,0 +1,89 @@
+import csv
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.sweep_folder import write_job
+from trashlite.reports.sweep.records import read_jobs
+from trashlite.reports.sweep.table import CONSOLE_ROWS, SweepTable
+
+
+def table_of(folder: Path) -> SweepTable:
+    return SweepTable.of(folder, read_jobs(folder))
+
+
+def mixed(folder: Path) -> SweepTable:
+    write_job(folder / "0", "lr=1", f1=0.7, macs=2_000_000)
+    write_job(folder / "1", "lr=2", state="failed", error="nan | [bold]")
+    write_job(folder / "2", "lr=3", f1=0.8, macs=1_000_000, checkpoint=str(folder / "2" / "checkpoints" / "best.ckpt"))
+    write_job(folder / "3", "lr=4", state="pruned", reason="hopeless", **{"val/f1": 0.9, "model/macs": 10})
+    write_job(folder / "4", "lr=5")
+    write_job(folder / "5", "lr=6", f1=0.9, macs=13_000_000, trial={"study": "s", "promoted_from": 0})
+    write_job(folder / "6", "lr=7", f1=None)
+    return table_of(folder)
+
+
+def test_best_score_first_and_what_has_no_result_last(tmp_path: Path) -> None:
+    table = mixed(tmp_path)
+    assert [job.name for job in table.jobs] == ["2", "0", "5", "6", "3", "1", "4"]
+    assert table.best is not None
+    assert table.best.name == "2"
+    assert table.front == {"2", "5"}  # a pruned job is in no front
+    assert [job.name for job in table.unfinished] == ["3", "1", "4"]
+    assert table.counts() == "7 jobs: 4 completed, 1 pruned, 1 failed, 1 unfinished; 2 in the F1/MACs front"
+
+
+def test_without_scores_the_highest_f1_is_best(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", state="completed", **{"val/f1": 0.2})
+    write_job(tmp_path / "1", state="completed", **{"val/f1": 0.3})
+    assert [job.name for job in table_of(tmp_path).jobs] == ["1", "0"]
+    write_job(tmp_path / "2" / "0", state="completed")
+    assert table_of(tmp_path / "2").best is None
+
+
+def test_long_overrides_are_cut_to_what_differs(tmp_path: Path) -> None:
+    common = [f"datamodule.root=/{'x' * 60}", "backbone=lcnet_035"]
+    write_job(tmp_path / "0", *common, "optimizer.lr=0.00123456789", f1=0.5)
+    write_job(tmp_path / "1", *common, "optimizer.lr=0.002", "image_size=[32,48]", "flag=true", f1=0.4)
+    table = table_of(tmp_path)
+    assert [table.overrides(job) for job in table.jobs] == [
+        "optimizer.lr=0.001235", "optimizer.lr=0.002 image_size=[32,48] flag=true",
+    ]  # fmt: skip
+    assert table.common == " ".join(common)
+    assert f"All jobs: {common[0]}" in table.markdown()
+    write_job(tmp_path / "2" / "0", *common, f1=0.5)  # one job: nothing to differ from
+    assert "datamodule.root=" in table_of(tmp_path / "2").overrides(table_of(tmp_path / "2").jobs[0])
+
+
+def test_csv_has_every_figure_in_full(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(mixed(tmp_path).csv())))
+    assert [row["job"] for row in rows] == ["2", "0", "5", "6", "3", "1", "4"]
+    assert float(rows[0]["f1"]) == 0.8
+    assert rows[0]["macs"] == "1000000"
+    assert rows[0]["checkpoint"] == str(tmp_path / "2" / "checkpoints" / "best.ckpt")
+    assert [row["front"] for row in rows[:3]] == ["1", "0", "1"]
+    assert (rows[2]["promoted_from"], rows[5]["reason"], rows[5]["lr"]) == ("0", "nan | [bold]", "2")
+
+
+def test_markdown_has_a_row_for_each_job(tmp_path: Path) -> None:
+    lines = mixed(tmp_path).markdown().splitlines()
+    assert len(lines) == 2 + 7
+    assert lines[2].startswith("| ● | 2 |")
+    assert r"2/checkpoints/best.ckpt" in lines[2]
+    assert "5 (from 0)" in lines[4]
+    write_job(tmp_path / "x" / "0", "a='p|q_r<b>'", f1=0.5)
+    assert r"p\|q\_r\<b\>" in table_of(tmp_path / "x").markdown()
+
+
+def test_the_console_leaves_out_empty_columns_and_counts_the_rest(tmp_path: Path) -> None:
+    for number in range(CONSOLE_ROWS + 3):
+        write_job(tmp_path / str(number), f"a=[b{number}]", f1=0.5, macs=1000 + number)
+    table = table_of(tmp_path)
+    assert table.rich().row_count == CONSOLE_ROWS
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table.rich())
+    text = console.export_text()
+    assert "a=[b7]" in text
+    assert "3 more rows in report.csv" in " ".join(text.split())
+    assert "W&B id" not in text

@@ -1,0 +1,60 @@
+"""The space of recipes: every point composes and builds, and one number scales the augmentation."""
+
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.samplers import RandomSampler
+from timm.optim import create_optimizer_v2
+
+from tests.harness import compose_config
+from trashlite.losses import create_loss
+from trashlite.sweeps.hpo import hpo_space, scaled_augmentation
+
+
+def as_strings(overrides: dict[str, Any]) -> list[str]:
+    return [f"{key}={'null' if value is None else value}" for key, value in overrides.items()]
+
+
+def test_every_point_composes_and_builds() -> None:
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    seen = set()
+    for _ in range(12):
+        trial = study.ask()
+        cfg: DictConfig = compose_config("+sweep=hpo", *as_strings(hpo_space(DictConfig({}), trial)))
+        loss: Any = OmegaConf.to_container(cfg.loss)
+        create_loss(loss, class_counts=[3, 1, 2])
+        instantiate(cfg.augmentation)
+        settings = cfg.optimizer
+        assert trial.params["optimizer"] == settings.name
+        create_optimizer_v2(torch.nn.Linear(2, 2), settings.name, lr=settings.lr, weight_decay=settings.weight_decay,
+                            **settings.kwargs)  # fmt: skip
+        seen |= {settings.name, trial.params["loss"]}
+    assert seen == {"adamw", "sgd", "cross_entropy", "f1_ce", "focal", "logit_adjusted"}
+
+
+def test_strength_zero_is_flips_only_and_one_the_default() -> None:
+    def policy(*overrides: str) -> dict[str, Any]:
+        return OmegaConf.to_container(compose_config(*overrides).augmentation)  # type: ignore[return-value]
+
+    plain, default = policy("augmentation=none"), policy()
+    off = policy(*as_strings(scaled_augmentation(0)))
+    plain["geometry"]["hflip"] = default["geometry"]["hflip"]
+    plain["erasing"]["max_area"] = default["erasing"]["max_area"]
+    plain["policy"]["magnitude"] = off["policy"]["magnitude"]  # of no operation
+    assert off == plain
+    one = policy(*as_strings(scaled_augmentation(1)))
+    assert one["policy"] == {**default["policy"], "num_ops": 1, "magnitude": 4.5}
+    assert {**one, "policy": None} == {**default, "policy": None}
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 1.7, 2.0])
+def test_every_strength_is_within_what_augmentation_allows(strength: float) -> None:
+    cfg = compose_config(*as_strings(scaled_augmentation(strength)))
+    images = instantiate(cfg.augmentation)(torch.rand(4, 3, 32, 32))
+    assert images.isfinite().all()
+    assert images.min() >= 0
+    assert images.max() <= 1

@@ -1,0 +1,79 @@
+"""The spaces of networks: every point is one, most cost what a tiny network may, and each choice is in reach."""
+
+import time
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from omegaconf import DictConfig
+from optuna.samplers import RandomSampler
+from torch import nn
+
+from tests.harness import compose_config
+from trashlite.backbones import create_backbone
+from trashlite.compression.macs import count_macs
+from trashlite.sweeps.nas import lite0_space, nas_space
+
+SPACES = {"nas": nas_space, "nas_lite0": lite0_space}
+Point = tuple[dict[str, Any], dict[str, Any]]
+
+
+def draw(count: int, sweep: str, base: DictConfig) -> list[Point]:
+    """Parameters and overrides of random points, all of one study: Optuna refuses a choice that changes its values."""
+    study = optuna.create_study(sampler=RandomSampler(seed=0), directions=["maximize", "minimize"])
+    trials = [study.ask() for _ in range(count)]
+    return [(trial.params, overrides) for trial in trials for overrides in [SPACES[sweep](base, trial)]]
+
+
+def build(base: DictConfig, overrides: dict[str, Any]) -> nn.Module:
+    prefix = "backbone.kwargs."
+    given = {key.removeprefix(prefix): value for key, value in overrides.items() if key.startswith(prefix)}
+    assert given.keys() <= base.backbone.kwargs.keys()  # an override of an unknown key would fail
+    return create_backbone(base.backbone.name, 9, kwargs={**base.backbone.kwargs, **given}).eval()
+
+
+@pytest.mark.parametrize("sweep", SPACES)
+@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
+def test_every_point_is_a_network_counted_in_no_time_and_most_are_tiny(sweep: str, count: int) -> None:
+    base = compose_config(f"+sweep={sweep}")
+    macs, seconds = [], []
+    for _, overrides in draw(count, sweep, base):
+        started = time.monotonic()
+        network, size = build(base, overrides), overrides["image_size"]
+        report = count_macs(network, (3, *size))
+        seconds.append(time.monotonic() - started)
+        with torch.no_grad():
+            assert network(torch.zeros(1, 3, *size)).shape == (1, 9), overrides
+        assert report.differences == [], overrides  # both counters agree: a ceiling means what it says
+        macs.append(report.macs)
+    assert sum(0.3e6 < each < 20e6 for each in macs) >= 0.9 * count
+    assert sum(each <= base.max_macs for each in macs) >= 0.7 * count
+    assert sorted(seconds)[count // 2] < 0.5
+
+
+def test_every_choice_is_drawn() -> None:
+    points = draw(300, "nas", compose_config("+sweep=nas"))
+    blocks = [block for _, overrides in points for block in overrides["backbone.kwargs.blocks"]]
+    assert {block.split("_")[0] for block in blocks} == {"ds", "ir", "er", "sn", "mp"}
+    for option in ("se0.25", "nhs", "k3.5.7", "r3", "s1", "s2", "e6"):
+        assert any(option in block.split("_") for block in blocks), option
+    assert {overrides["resize_mode"] for _, overrides in points} == {"stretch", "letterbox", "landscape"}
+    assert [32, 48] in [overrides["image_size"] for _, overrides in points]
+    assert {len(overrides["backbone.kwargs.blocks"]) for _, overrides in points} == {2, 3, 4, 5}
+    # A choice is asked for only where it matters.
+    for params, overrides in points:
+        assert ("input.side" in params) == (overrides["resize_mode"] != "landscape")
+        assert ("stage0.expansion" in params) == (params["stage0.kind"] == "ir")
+        assert ("stage3.kind" in params) == (params["stages"] == 4)
+
+
+def test_what_is_left_of_lite0_fits_its_weights() -> None:
+    base = compose_config("+sweep=nas_lite0")
+    whole = create_backbone("lite0_cut", 9, kwargs={"stages": 7}).state_dict()
+    strides = set()
+    for _, overrides in draw(10, "nas_lite0", base):
+        for name, tensor in build(base, overrides).state_dict().items():
+            assert name.startswith("classifier.") or tensor.shape == whole[name].shape, name
+        strides.add(tuple(block.split("_")[3] for block in overrides["backbone.kwargs.blocks"]))
+    assert len(strides) > 3

@@ -1,0 +1,34 @@
+"""Re-estimate BatchNorm statistics: what repairs most of a network whose layers were changed under it."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trashlite.compression.low_rank.macs import evaluating
+
+
+def reestimate_batchnorm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace running means and variances by the averages over `batches`, in place; nothing else changes.
+
+    `torch.optim.swa_utils.update_bn` would also switch on dropout and drop whole paths. Each batch counts the same,
+    so a smaller last one is left out (unless it is the only one).
+
+    Args:
+        batches: preprocessed images (N, C, H, W), on the model's device.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    with evaluating(model):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # cumulative average
+            norm.train()
+        size = 0
+        for images in batches:
+            if len(images) < size:
+                break
+            size = len(images)
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,59 @@
+"""Batch preprocessing: uint8 images become the normalised tensors that a network takes, augmented in training."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trashlite.data.augmentation import BatchAugmentation, Mixing
+from trashlite.data.augmentation.draws import keyed_draws, new_keys
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Images uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def normalise(images: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+    """Images (N, 3, H, W) in [0, 1] less the mean, by the standard deviation, in channels_last memory."""
+    mean, std = (torch.tensor(preprocessing[name], device=images.device).view(1, 3, 1, 1) for name in ("mean", "std"))
+    return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def preprocess(images: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
+    """Images uint8 (N, H, W, 3) of the network's size as it takes them: float32 (N, 3, H, W), normalised."""
+    return normalise(to_unit(images), preprocessing)
+
+
+def augment(
+    images: Tensor, augmentation: BatchAugmentation | None, keys: Tensor | None, preprocessing: Mapping[str, Any]
+) -> Tensor:
+    """Images uint8 (N, H, W, 3) augmented, but for mixing, and normalised: float32 (N, 3, height, width).
+
+    Args:
+        images: of the preprocessing's size, or of a whole multiple of it, to be averaged down afterwards.
+        keys: int64 (N,) that alone decide what each draws (`trashlite.data.augmentation.draws`); None: always new draws.
+    """
+    shown = to_unit(images)
+    if augmentation is not None:
+        with nullcontext() if keys is None else keyed_draws(keys):
+            shown = augmentation.to(shown.device)(shown)
+    factor = shown.shape[-1] // preprocessing["image_size"][1]
+    return normalise(F.avg_pool2d(shown, factor) if factor > 1 else shown, preprocessing)
+
+
+def mix(batch: Mapping[str, Tensor], names: Iterable[str], mixing: Mixing, classes: int) -> dict[str, Tensor]:
+    """The batch with all its sizes of an image, by name, mixed alike, and soft targets (N, classes).
+
+    `mixed_from` (N, N) is the share that each image has of those that came in, by its last size: boxes are rounded
+    to its pixels.
+    """
+    mixed, keys = dict(batch), new_keys(batch["index"])
+    for name in names:
+        with keyed_draws(keys):
+            mixed[name], mixed["mixed_from"] = mixing(batch[name])
+    labels = F.one_hot(batch["target"], classes)
+    return {**mixed, "target": mixed["mixed_from"] @ labels.to(mixed["mixed_from"].dtype)}

@@ -1,0 +1,119 @@
+"""What a classifier is judged by: macro F1 over all classes, its uncertainty, and the competition's score."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+
+
+def competition_score(
+    f1: float,
+    macs: float,
+    baseline_f1: float = 0.8342,
+    baseline_macs: float = 13_863_553,
+    floor: float = 0.5,
+) -> float:
+    """Return the competition's figure, lower is better: `macs / baseline_macs + t`.
+
+    `t` is 1 if `f1 < floor`, `1 - f1 / baseline_f1` if `f1 < baseline_f1`, else half of that (so negative).
+    `f1` is a macro F1 in 0..1, `macs` the multiply-accumulates of one image.
+
+    Raises ValueError if `f1` is outside 0..1 or `macs` is negative or either is not a number.
+    """
+    if not 0 <= f1 <= 1:
+        raise ValueError(f"f1 must lie in 0..1, got {f1}")
+    if not 0 <= macs < math.inf:
+        raise ValueError(f"macs must be a finite number of at least 0, got {macs}")
+    shortfall = 1 - f1 / baseline_f1
+    if f1 < floor:
+        shortfall = 1.0
+    elif f1 >= baseline_f1:
+        shortfall /= 2
+    return macs / baseline_macs + shortfall
+
+
+class MacroF1(MulticlassF1Score):
+    """Unweighted mean of the F1 of all `num_classes` classes; a class that is absent counts 0.
+
+    Updates with logits or probabilities (N, C) or classes (N,), and targets (N,). Equals scikit-learn's
+    `f1_score(labels=range(num_classes), average="macro", zero_division=0)`; torchmetrics' own macro average
+    leaves out a class that is neither in the targets nor predicted.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes=num_classes, average="none")
+
+    def compute(self) -> Tensor:
+        """Return the macro F1 of all updates, a scalar in 0..1."""
+        return super().compute().mean()
+
+
+def create_metrics(num_classes: int) -> MetricCollection:
+    """Return the metrics of one stage; `.clone(prefix="val/")` makes the set of another stage.
+
+    `acc` and `f1` are scalars; `f1_per_class` is (C,); `confusion` is (C, C) counts with the truth in rows.
+    """
+    return MetricCollection(
+        {
+            "acc": MulticlassAccuracy(num_classes, average="micro"),
+            "f1": MacroF1(num_classes),
+            "f1_per_class": MulticlassF1Score(num_classes, average="none"),
+            "confusion": MulticlassConfusionMatrix(num_classes),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class BootstrapF1:
+    """Macro F1 with its bootstrap interval, and how probable it is to reach the floor on another test set."""
+
+    f1: float
+    low: float
+    high: float
+    p_above_floor: float
+
+
+def bootstrap_f1(
+    confusion: NDArray[np.integer],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    floor: float = 0.5,
+) -> BootstrapF1:
+    """Return macro F1 with its percentile bootstrap interval (Efron 1979).
+
+    `confusion` holds counts (C, C), the truth in rows. `p_above_floor` is the share of resamples with
+    F1 >= `floor`. A class that a resample happens to miss counts 0 there, as it would on a real test set, so
+    the interval of a set with very rare classes lies lower than its F1 suggests.
+
+    F1 depends on the images only through the confusion matrix, and drawing N images with replacement draws
+    each cell of that matrix with probability count / N. So one multinomial draw of the cells is exactly one
+    resampling of the images, without touching N images.
+
+    Raises ValueError if `confusion` is not square or holds no images.
+    """
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1] or confusion.sum() == 0:
+        raise ValueError(f"confusion must be (C, C) counts of some images, got {confusion.tolist()}")
+    num_classes = len(confusion)
+    cells = np.flatnonzero(confusion)
+    counts = confusion.ravel()[cells]
+    draws = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    f1 = float(_macro_f1(counts[None], cells, num_classes)[0])
+    resampled_f1 = _macro_f1(draws, cells, num_classes)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled_f1, [tail, 1 - tail])
+    return BootstrapF1(f1, float(low), float(high), float((resampled_f1 >= floor).mean()))
+
+
+def _macro_f1(counts: NDArray[np.integer], cells: NDArray[np.integer], num_classes: int) -> NDArray:
+    """Return the macro F1 (R,) of R confusion matrices, given as counts (R, K) of their K flat `cells`."""
+    one_hot = np.eye(num_classes)
+    is_target, is_predicted = one_hot[cells // num_classes], one_hot[cells % num_classes]
+    true_positive = counts @ (is_target * is_predicted)
+    size = counts @ (is_target + is_predicted)
+    return (2 * true_positive / np.maximum(size, 1)).mean(axis=1)

@@ -1,0 +1,53 @@
+"""What a run ends with: a record for programs and a short table for people."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from trashlite.files import write_text
+from trashlite.sweeps.jobs import RECORD
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run as JSON into its folder; numbers that are not finite become null."""
+    clean = {key: None if isinstance(value, float) and not math.isfinite(value) else value
+             for key, value in record.items()}  # fmt: skip
+    write_text(folder / RECORD, json.dumps(clean, ensure_ascii=False, indent=2))
+
+
+def summary_table(record: dict[str, Any]) -> Table:
+    """Return the table a run ends with; lines for which there is no figure are left out."""
+    table = Table(title="Result", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    height, width = record["image_size"]
+    table.add_row("backbone", record["backbone"])
+    table.add_row("input", f"1 x 3 x {height} x {width} (height x width), {record['resize_mode']}")
+    if "model/macs" in record:
+        folded = ", BatchNorm folded" if record["fold_batchnorm"] else ""
+        table.add_row("MACs", f"{record['model/macs']:,.0f} (thop{folded})")
+        table.add_row("", f"{record['model/flop_counter_macs']:,.0f} (torch.utils.flop_counter)")
+        table.add_row("parameters", f"{record['model/params']:,}")
+    if plan := record.get("low_rank"):
+        before, after = plan["macs_before"], plan["macs_after"]
+        table.add_row(
+            "low rank", f"{before:,} to {after:,} MACs of convolutions and linear layers ({after / before:.1%})"
+        )
+    if "val/f1" in record:
+        table.add_row("val F1", f"{record['val/f1']:.4f}")
+    if "test/f1" in record:
+        interval = f"{record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
+        where = "" if record["tested_on"] == "test" else f", on {record['tested_on']}: no labelled test images"
+        table.add_row("test F1", f"{record['test/f1']:.4f} (95 % interval {interval}{where})")
+        table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
+        table.add_row("score", f"{record['test/score']:.4f} (lower is better)")
+    elif "val/score" in record:
+        table.add_row("score on val", f"{record['val/score']:.4f} (lower is better)")
+    for name in ("checkpoint", "submission", "wandb", "folder"):
+        if record.get(name):
+            table.add_row(name, str(record[name]))
+    table.add_row("minutes", f"{record['minutes']:.1f}")
+    return table

@@ -1,0 +1,180 @@
+"""Where a study lies: SQLite in the sweep's folder, PostgreSQL, or a journal; and how to find it again."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from trashlite.errors import UserError
+from trashlite.files import write_text
+
+if TYPE_CHECKING:  # Hydra imports this module at every start, Optuna takes a second
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
+RECORD = "sweep.json"
+JOURNAL = "journal:"
+LOCK_TIMEOUT = 60  # seconds that a writer waits for the others of an SQLite file
+PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/@]*)@")
+WHERE_PASSWORDS_GO = (
+    "Let an environment variable hold the whole address, hydra.sweeper.storage='${oc.env:STUDY_URL}', or leave the "
+    "password out and put it into ~/.pgpass (or PGPASSWORD): this way no saved configuration and no log shows it."
+)
+
+
+def study_url(storage: str | None, folder: Path) -> str:
+    """The address of a sweep's study; None: a file in the sweep's folder."""
+    return storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+
+
+def check_no_password(setting: str | None) -> None:
+    """Refuse an address, not yet resolved, that spells its password out: Hydra saves it beside every job.
+
+    Raises:
+        UserError: there is a password in it.
+    """
+    found = PASSWORD.search(setting or "")
+    if found and found[2] and not found[2].startswith("${"):
+        raise UserError(
+            f"hydra.sweeper.storage={without_password(str(setting))} holds a password. {WHERE_PASSWORDS_GO}"
+        )
+
+
+def without_password(url: str) -> str:
+    return PASSWORD.sub(r"\1@", url)
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Connect, and make the tables of a new data base; two processes may do so at once.
+
+    Raises:
+        UserError: nothing to connect to, or a kind of storage that is not known.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+    if url.startswith(JOURNAL):
+        path = Path(url.removeprefix(JOURNAL)).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        backend = JournalFileBackend(str(path), lock_obj=_journal_lock(path))
+        return optuna.storages.JournalStorage(backend)
+    kind = url.partition(":")[0]
+    if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise UserError(
+            f"hydra.sweeper.storage={without_password(url)}: choose sqlite:///PATH, postgresql://USER@HOST/NAME or "
+            "journal:PATH."
+        )
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if kind == "sqlite":
+        options = {"creator": lambda: _connect_sqlite(url.removeprefix("sqlite:///"))}
+    for attempt in range(5):
+        try:
+            return optuna.storages.RDBStorage(
+                url.replace("postgresql://", "postgresql+psycopg://", 1), engine_kwargs=options
+            )
+        except ImportError as error:
+            raise UserError("PostgreSQL needs psycopg: pip install -r requirements-cluster.txt") from error
+        except ArgumentError as error:
+            raise UserError(f"hydra.sweeper.storage={without_password(url)} is no address of a data base.") from error
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError) as error:
+            # Two processes that make the tables at once disturb each other, and then find them made.
+            if attempt == 4:
+                reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+                what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
+                raise UserError(f"The study's storage {without_password(url)} {what}: {reason}") from error
+            time.sleep(0.2 + random.random() * 0.3)
+    raise AssertionError("unreachable")
+
+
+def _connect_sqlite(path: str) -> Any:
+    """Let SQLite append to a log: a commit then waits for no disk, readers and a writer do not lock each other.
+
+    A killed process loses nothing; a power cut may take the last commits, never the file.
+    """
+    import sqlite3
+
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _journal_lock(path: Path) -> Any:
+    """A lock that the system frees when its holder is killed; Optuna's own makes others wait for half a minute."""
+    from filelock import FileLock
+
+    class Lock:
+        def __init__(self) -> None:
+            self.lock = FileLock(f"{path}.lock")
+
+        def acquire(self) -> bool:
+            self.lock.acquire()
+            return True
+
+        def release(self) -> None:
+            self.lock.release()
+
+    return Lock()
+
+
+def create_study(storage: BaseStorage, name: str, directions: list[str], pruner: Any) -> Study:
+    """Make the study, or go on with the one of this name.
+
+    Raises:
+        UserError: there is one with other directions.
+    """
+    import optuna
+
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=directions,  # type: ignore[arg-type]
+        pruner=pruner,
+        load_if_exists=True,
+    )
+    found = [direction.name.lower() for direction in study.directions]
+    if found != directions:
+        raise UserError(
+            f"The study {name!r} is there already, with directions={found}, but this sweep has {directions}. "
+            "Begin another with hydra.sweeper.study_name=NAME."
+        )
+    return study
+
+
+def write_sweep(folder: Path, config: DictConfig, **facts: Any) -> None:
+    """Leave `sweep.json`, which tells a reader what the sweep was and `load_study` where its study lies."""
+    setting = OmegaConf.to_container(config.hydra.sweeper, resolve=False)["storage"]  # type: ignore[call-overload, index]
+    url = without_password(study_url(config.hydra.sweeper.storage, folder))
+    record = {**facts, "storage": url, "storage_setting": setting}
+    write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2))
+
+
+def load_study(folder: Path) -> Study | None:
+    """The study of a sweep's folder, which may have been moved; None where no Optuna sweep ran.
+
+    Raises:
+        UserError: its data base cannot be reached.
+    """
+    import optuna
+    from omegaconf.errors import InterpolationResolutionError
+
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        setting = OmegaConf.create({"storage": record["storage_setting"]}).storage
+    except InterpolationResolutionError:  # the variable with the address is not set here: .pgpass may do
+        setting = record["storage"]
+    storage = open_storage(study_url(setting, Path(folder)))
+    try:
+        return optuna.load_study(study_name=record["study_name"], storage=storage)
+    except KeyError:
+        return None
