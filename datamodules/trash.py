@@ -353,7 +353,8 @@ class TrashDataModule(pl.LightningDataModule):
             keys = new_keys(index)
         sizes = {**self._also, "image": self.preprocessing}
         for name, preprocessing in sizes.items():
-            batch[name] = augment(batch[name], self.augmentation, keys, preprocessing)
+            camera = self.augmentation.camera if name == "image" else None  # what a teacher sees stays clean
+            batch[name] = augment(batch[name], self.augmentation, keys, preprocessing, camera)
         mixing = self.augmentation.mixing
         return mix(batch, sizes, mixing, len(self.class_names)) if mixing.is_on else batch
 

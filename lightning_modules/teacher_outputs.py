@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.trash import TrashDataModule
-from trashlite.data.augmentation import Mixing
+from trashlite.data.augmentation import Mixing, RandomCamera
 from trashlite.data.augmentation.draws import image_keys
 from trashlite.data.cache import Rows, locked, progress
 from trashlite.data.preprocess import augment
@@ -73,7 +73,7 @@ def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Pat
     augmentation = [
         (name, type(part).__name__, sorted(item for item in vars(part).items() if item[0][0] != "_"))
         for name, part in (datamodule.augmentation or nn.Module()).named_modules()
-        if not isinstance(part, Mixing)  # which comes after the views
+        if not isinstance(part, Mixing | RandomCamera)  # which come after the views
     ]
     digest = hashlib.sha256(repr((VERSION, augmentation, datamodule.hparams["seed"])).encode())
     # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher's time is dear.

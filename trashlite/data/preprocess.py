@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trashlite.data.augmentation import BatchAugmentation, Mixing
+from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomCamera
 from trashlite.data.augmentation.draws import keyed_draws, new_keys
 
 
@@ -29,19 +29,27 @@ def preprocess(images: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
 
 
 def augment(
-    images: Tensor, augmentation: BatchAugmentation | None, keys: Tensor | None, preprocessing: Mapping[str, Any]
+    images: Tensor,
+    augmentation: BatchAugmentation | None,
+    keys: Tensor | None,
+    preprocessing: Mapping[str, Any],
+    camera: RandomCamera | None = None,
 ) -> Tensor:
     """Images uint8 (N, H, W, 3) augmented, but for mixing, and normalised: float32 (N, 3, height, width).
 
     Args:
         images: of the preprocessing's size, or of a whole multiple of it, to be averaged down afterwards.
         keys: int64 (N,) that alone decide what each draws (`trashlite.data.augmentation.draws`); None: always new draws.
+        camera: brings them to the preprocessing's size, instead of an average.
     """
     shown = to_unit(images)
     if augmentation is not None:
         with nullcontext() if keys is None else keyed_draws(keys):
             shown = augmentation.to(shown.device)(shown)
-    factor = shown.shape[-1] // preprocessing["image_size"][1]
+    height, width = preprocessing["image_size"]
+    if camera is not None and camera.is_on:
+        return normalise(camera(shown, (height, width)), preprocessing)
+    factor = shown.shape[-1] // width
     return normalise(F.avg_pool2d(shown, factor) if factor > 1 else shown, preprocessing)
 
 

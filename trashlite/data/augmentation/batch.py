@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from trashlite.data.augmentation.camera import RandomCamera
 from trashlite.data.augmentation.colour import ColourJitter
 from trashlite.data.augmentation.erasing import RandomErasing
 from trashlite.data.augmentation.geometry import RandomGeometry
@@ -15,7 +16,8 @@ class BatchAugmentation(nn.Module):
 
     All draws come from torch's global generator of the batch's device: the same seed gives the same result.
     Inside `draws.keyed_draws` an image comes out the same in any batch, and at any resolution. What is left out is
-    off. `mixing` is for afterwards: it needs the other images of the batch.
+    off. `camera` and `mixing` are for afterwards: the one brings images to the network's size, the other needs the
+    other images of the batch.
     """
 
     def __init__(
@@ -25,6 +27,7 @@ class BatchAugmentation(nn.Module):
         policy: RandAugment | None = None,
         erasing: RandomErasing | None = None,
         mixing: Mixing | None = None,
+        camera: RandomCamera | None = None,
     ) -> None:
         super().__init__()
         self.geometry = geometry or RandomGeometry()
@@ -32,6 +35,7 @@ class BatchAugmentation(nn.Module):
         self.policy = policy or RandAugment()
         self.erasing = erasing or RandomErasing()
         self.mixing = mixing or Mixing()
+        self.camera = camera or RandomCamera()
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
