@@ -39,7 +39,7 @@ def augment(
 
     Args:
         images: of the preprocessing's size, or of a whole multiple of it, to be averaged down afterwards.
-        keys: int64 (N,) that alone decide what each draws (`trashlite.data.augmentation.draws`); None: always new draws.
+        keys: int64 (N,) that alone decide what each draws (`augmentation.draws`); None: always new draws.
         camera: brings them to the preprocessing's size, instead of an average.
     """
     shown = to_unit(images)

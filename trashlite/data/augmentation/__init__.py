@@ -8,4 +8,12 @@ from trashlite.data.augmentation.geometry import RandomGeometry
 from trashlite.data.augmentation.mixing import Mixing
 from trashlite.data.augmentation.policy import RandAugment
 
-__all__ = ["BatchAugmentation", "ColourJitter", "Mixing", "RandAugment", "RandomCamera", "RandomErasing", "RandomGeometry"]
+__all__ = [
+    "BatchAugmentation",
+    "ColourJitter",
+    "Mixing",
+    "RandAugment",
+    "RandomCamera",
+    "RandomErasing",
+    "RandomGeometry",
+]

@@ -1,0 +1,1 @@
+"""Images: files come in, arrays and batches go out."""
