@@ -1,0 +1,1 @@
+"""A checkpoint comes in, something that runs without us goes out."""
