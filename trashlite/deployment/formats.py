@@ -5,7 +5,7 @@ from importlib import import_module
 from trashlite.deployment.spec import Format
 from trashlite.errors import UserError
 
-FORMATS = {  # module of this package whose `export` is the format; imported when asked for: each has packages of its own
+FORMATS = {  # the module here whose `export` it is, imported when asked for: each needs packages of its own
     "onnx": "onnx",
     "int8": "int8",
 }
