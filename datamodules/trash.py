@@ -17,7 +17,7 @@ from trashlite.data.augmentation import BatchAugmentation
 from trashlite.data.augmentation.draws import image_keys, new_keys
 from trashlite.data.cache import BadImage, Cache, Rows, open_cache
 from trashlite.data.dataset import UNKNOWN, CachedImages, collate
-from trashlite.data.decode import ResizeMode
+from trashlite.data.decode import Kernel, ResizeMode, decode_settings
 from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from trashlite.data.preprocess import augment, mix, preprocess
 from trashlite.data.sampling import EpochSampler, Sampling
@@ -38,6 +38,7 @@ class TrashDataModule(pl.LightningDataModule):
         root: folder in the competition's layout (see `trashlite.data.layout`).
         image_size: (height, width) in pixels.
         resize_mode: `stretch`, `letterbox` or `landscape` (see `trashlite.data.decode`).
+        resize_kernel: `bilinear` or `box`, likewise.
         mean, std: of the RGB channels in [0, 1], for normalising.
         batch_size, eval_batch_size: images a batch in training / elsewhere.
         num_workers: processes that gather batches; with a warm cache 0 is fast.
@@ -74,6 +75,7 @@ class TrashDataModule(pl.LightningDataModule):
         *,
         image_size: Sequence[int] = (64, 64),
         resize_mode: ResizeMode = "stretch",
+        resize_kernel: Kernel = "bilinear",
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
         batch_size: int = 64,
@@ -101,6 +103,7 @@ class TrashDataModule(pl.LightningDataModule):
         _check_choice("split", split, get_args(Split))
         _check_choice("on_bad_image", on_bad_image, get_args(OnBadImage))
         _check_choice("resize_mode", resize_mode, get_args(ResizeMode))
+        _check_choice("resize_kernel", resize_kernel, get_args(Kernel))
         _check_choice("sampling", sampling, get_args(Sampling))
         if len(image_size) != 2 or min(image_size) < 1:
             raise UserError(f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}.")
@@ -115,6 +118,7 @@ class TrashDataModule(pl.LightningDataModule):
         self.preprocessing: dict[str, Any] = {
             "image_size": [int(side) for side in image_size],
             "resize_mode": str(resize_mode),
+            **({} if resize_kernel == "bilinear" else {"kernel": str(resize_kernel)}),
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
         }
@@ -189,15 +193,7 @@ class TrashDataModule(pl.LightningDataModule):
         return self._opened[part]
 
     def _open_cache(self, part: str, paths: list[Path], preprocessing: Mapping[str, Any]) -> Cache:
-        height, width = preprocessing["image_size"]
-        return open_cache(
-            part,
-            self.root,
-            paths,
-            Path(self.hparams["cache_dir"]),
-            image_size=(height, width),
-            resize_mode=preprocessing["resize_mode"],
-        )
+        return open_cache(part, self.root, paths, Path(self.hparams["cache_dir"]), **decode_settings(preprocessing))
 
     def _setup_labelled(self, layout: Layout) -> None:
         pool = self._open("labelled", [*layout.train, *layout.val])

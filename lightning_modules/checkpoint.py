@@ -46,6 +46,10 @@ def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: lis
     for key in ("image_size", "resize_mode"):
         if key not in keys:
             cfg[key] = hparams["preprocessing"][key]
+    if "resize_kernel" not in keys:
+        cfg.resize_kernel = hparams["preprocessing"].get("kernel", "bilinear")
+    if "resize_kernel" not in cfg.datamodule:  # of a checkpoint that was made before there was a choice
+        cfg.datamodule.resize_kernel = "${resize_kernel}"
     for key in ("mean", "std"):
         cfg.datamodule[key] = hparams["preprocessing"][key]
     cfg.datamodule.class_names = hparams["class_names"]

@@ -33,7 +33,7 @@ class TrashClassifier(LightningModule):
         backbone: `name` in timm's registry, `kwargs` for it, `pretrained`, `weights`.
         class_names: in the order of the logits.
         class_counts: training images of each class, for losses that use priors or weights.
-        preprocessing: `image_size` [height, width], `resize_mode`, `mean`, `std`.
+        preprocessing: `image_size` [height, width], `resize_mode`, `kernel`, `mean`, `std`.
         loss: settings of `create_loss`.
         optimizer: `name` (timm), `lr`, `weight_decay`, `kwargs`.
         scheduler: settings of timm's `create_scheduler_v2`, lengths in epochs.

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trashlite.data.decode import DECODER_VERSION, BadImageError, ResizeMode, decode
+from trashlite.data.decode import DECODER_VERSION, BadImageError, Kernel, ResizeMode, decode
 from trashlite.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -55,16 +55,17 @@ def open_cache(
     *,
     image_size: tuple[int, int],
     resize_mode: ResizeMode,
+    kernel: Kernel = "bilinear",
 ) -> Cache:
     """The cache of `paths`, built unless it is there. Safe with several processes, and after a killed build.
 
     Valid is what has its .json, which is renamed into place last. The key covers the paths below `root`,
-    sizes and times of the files, `image_size` (height, width), `resize_mode` and the decoder's version.
+    sizes and times of the files, `image_size` (height, width), `resize_mode`, `kernel` and the decoder's version.
 
     Raises:
         UserError: the cache folder cannot be written, or the disk is full.
     """
-    key = cache_key(root, paths, image_size, resize_mode)
+    key = cache_key(root, paths, image_size, resize_mode, kernel)
     stem = f"{name}-{image_size[0]}x{image_size[1]}-{resize_mode}-{key}"
     shape = (len(paths), *image_size, 3)
     file = cache_dir / f"{stem}.npy"
@@ -78,7 +79,8 @@ def open_cache(
             # Nobody else can be building this key now, so these were left by a killed build.
             for stale in cache_dir.glob(f"{stem}.*.tmp"):
                 stale.unlink()
-            _build(file, shape, paths, partial(decode, image_size=image_size, resize_mode=resize_mode))
+            read = partial(decode, image_size=image_size, resize_mode=resize_mode, kernel=kernel)
+            _build(file, shape, paths, read)
     except OSError as error:
         size = np.prod(shape) / 2**20
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -92,9 +94,16 @@ def open_cache(
     return built
 
 
-def cache_key(root: Path, paths: Iterable[Path], image_size: tuple[int, int], resize_mode: ResizeMode) -> str:
+def cache_key(
+    root: Path,
+    paths: Iterable[Path],
+    image_size: tuple[int, int],
+    resize_mode: ResizeMode,
+    kernel: Kernel = "bilinear",
+) -> str:
     """Hash of all that decides the content, 16 hex digits. Moving the whole data set does not change it."""
-    digest = hashlib.sha256(repr((DECODER_VERSION, tuple(image_size), resize_mode)).encode())
+    drawn = (DECODER_VERSION, tuple(image_size), resize_mode, *([] if kernel == "bilinear" else [kernel]))
+    digest = hashlib.sha256(repr(drawn).encode())
     for path in paths:
         digest.update(os.fsencode(path.relative_to(root)))
         digest.update(repr(_fingerprint(path)).encode())

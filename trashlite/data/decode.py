@@ -1,14 +1,16 @@
 """Any image file as a small RGB array."""
 
 import errno
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 ResizeMode = Literal["stretch", "letterbox", "landscape"]
+Kernel = Literal["bilinear", "box"]
 
 DECODER_VERSION = 1  # part of the cache's key: raise it when the pixels that `decode` returns change
 PADDING = (114, 114, 114)
@@ -30,7 +32,9 @@ class BadImageError(Exception):
         return f"{self.path}: {self.why}"
 
 
-def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "stretch") -> np.ndarray:
+def decode(
+    path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "stretch", kernel: Kernel = "bilinear"
+) -> np.ndarray:
     """Read an image file as RGB, upright (EXIF), resized with antialiasing; of an animation the first frame.
 
     Args:
@@ -38,6 +42,8 @@ def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "s
         image_size: (height, width) of the result in pixels.
         resize_mode: `stretch` ignores the aspect ratio; `letterbox` keeps it and pads with grey 114;
             `landscape` turns portrait images by 90 degrees, then stretches.
+        kernel: `bilinear` is fast: it lets the JPEG decoder and whole-numbered averages do part of the shrinking,
+            which no other program repeats; `box` is Pillow's average of all pixels of the full image.
 
     Returns:
         uint8 array (height, width, 3). Transparency lies on white; 16-bit greys are scaled to 8 bits.
@@ -46,18 +52,36 @@ def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "s
         BadImageError: not an image, broken, truncated, unreadable, or over PIL's limit of pixels.
         OSError, MemoryError: the machine failed (too many open files, input/output error), not the image.
     """
-    height, width = image_size
+    # Lets the JPEG decoder skip detail; the result stays at least twice the wanted size.
+    return resize(
+        read_rgb(path, 2 * max(image_size) if kernel == "bilinear" else None), image_size, resize_mode, kernel
+    )
+
+
+def decode_settings(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `decode` and `resize` from a checkpoint's `preprocessing`; the first ones named no kernel."""
+    height, width = preprocessing["image_size"]
+    return {
+        "image_size": (height, width),
+        "resize_mode": preprocessing["resize_mode"],
+        "kernel": preprocessing.get("kernel", "bilinear"),
+    }
+
+
+def read_rgb(path: Path, draft: int | None = None) -> Image.Image:
+    """Read an image file as RGB, upright; a JPEG no smaller than `draft` pixels a side, where that is given.
+
+    Raises: as `decode`.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
             # PIL only warns between once and twice its limit.
             if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are over the limit")
-            # Lets the JPEG decoder skip detail; the result stays at least twice the wanted size.
-            image.draft(None, (2 * max(image_size), 2 * max(image_size)))
+            if draft:
+                image.draft(None, (draft, draft))
             image.load()
-            _turn_upright(image)
-            rgb = _to_rgb(image)
-        return np.asarray(_resize(rgb, (width, height), resize_mode))
+            return as_rgb(image)
     except Image.UnidentifiedImageError as error:
         why = "the file is empty" if path.stat().st_size == 0 else "not an image in a known format"
         raise BadImageError(path, why) from error
@@ -68,6 +92,12 @@ def decode(path: Path, image_size: tuple[int, int], resize_mode: ResizeMode = "s
             raise
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BadImageError(path, why or type(error).__name__) from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any image of Pillow as RGB, upright by its EXIF; transparency lies on white, 16-bit greys are scaled."""
+    _turn_upright(image)
+    return _to_rgb(image)
 
 
 def _turn_upright(image: Image.Image) -> None:
@@ -94,16 +124,25 @@ def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 
-def _resize(image: Image.Image, size: tuple[int, int], resize_mode: ResizeMode) -> Image.Image:
-    bilinear = Image.Resampling.BILINEAR
+def resize(
+    image: Image.Image, image_size: tuple[int, int], resize_mode: ResizeMode = "stretch", kernel: Kernel = "bilinear"
+) -> np.ndarray:
+    """An RGB image as the network's pixels, uint8 (height, width, 3); arguments as of `decode`."""
+    height, width = image_size
     match resize_mode:
         case "letterbox":
-            scale = min(size[0] / image.width, size[1] / image.height)
+            scale = min(width / image.width, height / image.height)
             inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            padded = Image.new("RGB", size, PADDING)
-            corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-            padded.paste(image.resize(inner, bilinear, reducing_gap=2.0), corner)
-            return padded
+            padded = Image.new("RGB", (width, height), PADDING)
+            corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
+            padded.paste(_shrink(image, inner, kernel), corner)
+            return np.asarray(padded)
         case "landscape" if image.height > image.width:
             image = image.transpose(Image.Transpose.ROTATE_90)
-    return image.resize(size, bilinear, reducing_gap=2.0)
+    return np.asarray(_shrink(image, (width, height), kernel))
+
+
+def _shrink(image: Image.Image, size: tuple[int, int], kernel: Kernel) -> Image.Image:
+    if kernel == "box":
+        return image.resize(size, Image.Resampling.BOX)
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)

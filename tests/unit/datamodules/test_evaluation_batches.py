@@ -35,8 +35,7 @@ def test_images_are_those_of_evaluation_while_training(tiny_root: Path, tmp_path
 
     cpu = torch.device("cpu")
     drawn, again = (
-        torch.cat([images for images, _ in data.evaluation_batches(data.train_dataset, cpu, count=7)])
-        for _ in range(2)
+        torch.cat([images for images, _ in data.evaluation_batches(data.train_dataset, cpu, count=7)]) for _ in range(2)
     )
     assert len(drawn.unique(dim=0)) == 7
     assert torch.equal(drawn, again)

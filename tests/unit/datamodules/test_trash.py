@@ -42,6 +42,13 @@ def test_attributes(tiny_root: Path, build: Callable) -> None:
     assert datamodule.tested_on == "test"
 
 
+def test_a_kernel_that_is_not_the_first_is_named_and_used(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, resize_kernel="box")
+    assert datamodule.preprocessing["kernel"] == "box"
+    dataset = datamodule.val_dataset
+    np.testing.assert_array_equal(dataset.images[5], decode(dataset.paths[5], (8, 12), kernel="box"))
+
+
 def test_targets_are_the_folders_and_images_are_the_files(tiny_root: Path, build: Callable) -> None:
     datamodule = build(tiny_root)
     for stage in ("train", "val", "test"):
@@ -338,6 +345,7 @@ def test_missing_root(tmp_path: Path, build: Callable) -> None:
         ({"split": "both"}, "given, merge"),
         ({"on_bad_image": "ignore"}, "skip, raise"),
         ({"resize_mode": "crop"}, "stretch, letterbox, landscape"),
+        ({"resize_kernel": "lanczos"}, "bilinear, box"),
         ({"sampling": "weighted"}, "none, balanced, smoothed"),
         ({"image_size": [64]}, "height, width"),
         ({"image_size": [0, 64]}, "height, width"),

@@ -42,3 +42,22 @@ def test_checkpoint_fills_what_is_left_open(
     assert cfg.backbone.name == "block_net"
     assert OmegaConf.to_container(cfg.datamodule.class_names) == ["a", "b"]
     assert list(cfg.datamodule.mean) == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("named", "overrides", "kernel"),
+    [
+        ({}, [], "bilinear"),  # made before there was a choice
+        ({"kernel": "box"}, [], "box"),
+        ({"kernel": "box"}, ["resize_kernel=bilinear"], "bilinear"),
+        ({}, ["resize_kernel=box"], "box"),
+    ],
+)
+def test_kernel_of_the_checkpoint_unless_the_command_names_one(named: dict, overrides: list[str], kernel: str) -> None:
+    hparams = CHECKPOINT["hyper_parameters"]
+    checkpoint = {
+        **CHECKPOINT,
+        "hyper_parameters": {**hparams, "preprocessing": {**hparams["preprocessing"], **named}},
+    }
+    cfg = adopt_checkpoint(compose_config(*overrides), checkpoint, overrides)
+    assert (cfg.resize_kernel, cfg.datamodule.resize_kernel) == (kernel, kernel)

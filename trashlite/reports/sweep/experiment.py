@@ -18,7 +18,8 @@ CONF = Path(__file__).resolve().parents[3] / "conf"
 FOLDER, NAME = "experiment", "best_experiment"  # so `--config-dir <sweep folder>` finds experiment=best_experiment
 OVERLAYS = ("experiment", "sweep", "debug", "hydra")  # groups whose values are written out, or are not the job's
 NULLABLE = ("callbacks", "logger")  # groups in which null says the same as no key
-FROM_CHECKPOINT = ("backbone", "datamodule", "image_size", "resize_mode")  # unless the command line names them
+# Unless the command line names them:
+FROM_CHECKPOINT = ("backbone", "datamodule", "image_size", "resize_mode", "resize_kernel")
 
 
 def best_experiment(job: Job, folder: Path, summary: str) -> tuple[str, str]:

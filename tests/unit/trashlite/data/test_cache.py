@@ -27,8 +27,10 @@ def images_of(root: Path) -> list[Path]:
     return sorted(root.rglob("*.jpg"))
 
 
-def opened(root: Path, cache_dir: Path, size: tuple[int, int] = (8, 10), mode: str = "stretch") -> Cache:
-    return open_cache("x", root, images_of(root), cache_dir, image_size=size, resize_mode=mode)
+def opened(
+    root: Path, cache_dir: Path, size: tuple[int, int] = (8, 10), mode: str = "stretch", kernel: str = "bilinear"
+) -> Cache:
+    return open_cache("x", root, images_of(root), cache_dir, image_size=size, resize_mode=mode, kernel=kernel)
 
 
 def test_holds_what_decode_gives(root: Path, tmp_path: Path) -> None:
@@ -38,6 +40,12 @@ def test_holds_what_decode_gives(root: Path, tmp_path: Path) -> None:
     for image, path in zip(images, images_of(root), strict=True):
         np.testing.assert_array_equal(image, decode(path, (8, 10)))
     assert cache.bad == {}
+
+
+def test_holds_the_pixels_of_its_kernel(root: Path, tmp_path: Path) -> None:
+    images = np.load(opened(root, tmp_path / "cache", kernel="box").file)
+    for image, path in zip(images, images_of(root), strict=True):
+        np.testing.assert_array_equal(image, decode(path, (8, 10), kernel="box"))
 
 
 def test_bad_images_are_zero_rows_with_a_reason(root: Path, tmp_path: Path) -> None:
@@ -61,7 +69,7 @@ def test_no_images_make_an_empty_cache(root: Path, tmp_path: Path) -> None:
     assert Rows(cache.file, np.arange(0)).shape == (0, 8, 10, 3)
 
 
-@pytest.mark.parametrize("change", ["size", "time", "name", "removed", "image_size", "resize_mode"])
+@pytest.mark.parametrize("change", ["size", "time", "name", "removed", "image_size", "resize_mode", "kernel"])
 def test_any_change_makes_another_cache(root: Path, tmp_path: Path, change: str) -> None:
     before = opened(root, tmp_path / "cache").file
     path = images_of(root)[0]
@@ -81,6 +89,8 @@ def test_any_change_makes_another_cache(root: Path, tmp_path: Path, change: str)
             options = {"size": (10, 8)}
         case "resize_mode":
             options = {"mode": "letterbox"}
+        case "kernel":
+            options = {"kernel": "box"}
     assert opened(root, tmp_path / "cache", **options).file != before
 
 
@@ -129,11 +139,11 @@ from pathlib import Path
 import trashlite.data.cache as cache
 root, cache_dir, slow, started = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
 decode, read = cache.decode, []
-def slow_decode(path, image_size, resize_mode):
+def slow_decode(path, **settings):
     started.touch()
     read.append(path)
     time.sleep(slow)
-    return decode(path, image_size, resize_mode)
+    return decode(path, **settings)
 cache.decode = slow_decode
 paths = sorted(root.rglob("*.jpg"))
 cache.open_cache("x", root, paths, cache_dir, image_size=(8, 10), resize_mode="stretch")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trashlite.data.decode import BadImageError, decode
+from trashlite.data.decode import BadImageError, decode, decode_settings
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -199,3 +199,32 @@ def test_faults_of_the_machine_do_not_blame_the_image(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(OSError, match="Too many open files"):
         decode(tmp_path / "x.jpg", (8, 8))
+
+
+def test_box_is_the_average_of_all_pixels_of_the_full_image(tmp_path: Path) -> None:
+    """A JPEG large enough for the decoder's own shrinking, which `bilinear` uses and `box` must not."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    path = saved(tmp_path / "x.jpg", Image.fromarray(noise), quality=95)
+    full = np.asarray(Image.open(path)).astype(float)
+    average = full.reshape(6, 20, 8, 20, 3).mean(axis=(1, 3))
+    pixels = decode(path, (6, 8), kernel="box")
+    assert np.abs(pixels - average).max() <= 1  # Pillow rounds after the rows and after the columns
+    assert np.abs(decode(path, (6, 8)) - average).max() > 1
+
+
+@pytest.mark.parametrize("mode", ["letterbox", "landscape"])
+def test_box_keeps_to_the_resize_mode(tmp_path: Path, mode: str) -> None:
+    path = saved(tmp_path / "x.png", halves(20, 40, RED, BLUE))
+    pixels = decode(path, (8, 16), mode, "box")
+    if mode == "landscape":
+        assert near(pixels[0, 0], BLUE)
+        assert near(pixels[7, 0], RED)
+    else:
+        assert near(pixels[0, 0], (114, 114, 114))
+        assert near(pixels[4, 6], RED)
+
+
+def test_settings_of_a_checkpoint_that_names_no_kernel() -> None:
+    old = {"image_size": [8, 12], "resize_mode": "landscape", "mean": [0.5] * 3, "std": [0.5] * 3}
+    assert decode_settings(old) == {"image_size": (8, 12), "resize_mode": "landscape", "kernel": "bilinear"}
+    assert decode_settings({**old, "kernel": "box"})["kernel"] == "box"
