@@ -39,7 +39,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from datamodules.trash import TrashDataModule  # noqa: E402
-from run import build_datamodule  # noqa: E402
+from lightning_modules.parts import create_datamodule  # noqa: E402
 
 ROUNDS = 3
 WARM_UP = 3  # steps that are not timed: allocation, autotuning
@@ -129,7 +129,7 @@ def main() -> None:
         )
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    datamodule = build_datamodule(cfg)
+    datamodule = create_datamodule(cfg)
     contestants: dict[str, Callable[[], float]] = {
         "a  bare forward, backward, step": lambda: bare(cfg, datamodule),
         "b  our epoch, no augmentation": lambda: ours(cfg, datamodule, augment=False),

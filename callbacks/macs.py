@@ -2,18 +2,14 @@
 
 from typing import Any
 
-import torch
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from rich.console import Console
 from rich.table import Table
 
 from loggers.wandb import log_summary
-from trashlite.backbones.factory import create_backbone
 from trashlite.compression.fold_batchnorm import fold_batchnorm
-from trashlite.compression.macs import MacsReport, count_macs, shape_text
-from trashlite.errors import OverBudget
+from trashlite.compression.macs import MacsReport, check_budget, count_macs, shape_text
 
 
 class MacsLogger(Callback):
@@ -67,42 +63,6 @@ class MacsLogger(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.report is not None:
             checkpoint["macs"] = self.report.to_dict()
-
-
-def check_budget(backbone: str, report: MacsReport, max_macs: float | None) -> None:
-    """Raise where a network costs more than it may.
-
-    Raises:
-        OverBudget: it does.
-    """
-    if max_macs is not None and report.macs > max_macs:
-        raise OverBudget(
-            f"Backbone {backbone} needs {report.macs:,} MACs (counted by {report.counter}, input "
-            f"{shape_text(report.input_size)}), more than max_macs={max_macs:,.0f}. Choose a smaller backbone or "
-            "image_size, or raise max_macs.",
-            report.macs,
-        )
-
-
-def check_budget_early(cfg: DictConfig, num_classes: int) -> None:
-    """Count a new network before its data are opened, which for a new image size means decoding them all.
-
-    Networks that come from a checkpoint or are still to be made smaller are left to `MacsLogger`.
-
-    Raises:
-        OverBudget: it costs more than `max_macs`.
-    """
-    low_rank, slimming = cfg.callbacks.get("low_rank"), cfg.callbacks.get("slimming")
-    shrinks = (low_rank and low_rank.policy) or (slimming and slimming.budget)
-    if cfg.max_macs is None or not cfg.fit or cfg.checkpoint or cfg.resume or shrinks:
-        return
-    kwargs: Any = OmegaConf.to_container(cfg.backbone.kwargs, resolve=True)
-    with torch.random.fork_rng(devices=[]):  # the network that trains shall draw the same weights as without this
-        model = create_backbone(cfg.backbone.name, num_classes=num_classes, kwargs=kwargs)
-    input_size = (3, *cfg.image_size)
-    if cfg.fold_batchnorm:
-        model = fold_batchnorm(model, input_size)
-    check_budget(cfg.backbone.name, count_macs(model, input_size), cfg.max_macs)
 
 
 def macs_table(report: MacsReport, max_rows: int = 12) -> Table:

@@ -4,11 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.trash import TrashDataModule
-from lightning_modules.classifier import TrashClassifier
 from trashlite.errors import UserError
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf" / "experiment"
@@ -67,30 +64,6 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
     resumed = OmegaConf.create(checkpoint["config"])
     copy_keys(cfg, resumed, override_keys(overrides))
     return resumed
-
-
-def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifier:
-    """The module to train: new, or the network of `resume` or `checkpoint` with the settings of `cfg`.
-
-    A factorised network comes factorised from its checkpoint: there is nothing left to decompose when resuming.
-
-    Raises:
-        UserError: random weights would be decomposed.
-    """
-    data = {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
-    source = cfg.resume or cfg.checkpoint
-    if not source:
-        low_rank, trained = cfg.callbacks.get("low_rank"), cfg.backbone.pretrained or cfg.backbone.weights
-        if low_rank and low_rank.policy and low_rank.at_epoch == 0 and not trained:
-            raise UserError(
-                "There is nothing to decompose in random weights: give checkpoint=PATH of a trained model, or train "
-                "first with callbacks.low_rank.at_epoch=K."
-            )
-        return instantiate(cfg.lightning_module, class_names=datamodule.class_names, **data)
-    settings: dict[str, Any] = OmegaConf.to_container(cfg.lightning_module, resolve=True)  # type: ignore[assignment]
-    settings = {key: value for key, value in settings.items() if key != "backbone" and not key.startswith("_")}
-    module = get_class(cfg.lightning_module._target_)
-    return module.load_from_checkpoint(source, map_location="cpu", **settings, **data)  # type: ignore[attr-defined]
 
 
 def override_keys(overrides: list[str]) -> set[str]:

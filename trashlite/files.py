@@ -1,24 +1,81 @@
-"""Write files so that a reader never sees half of one."""
+"""Files that a reader never sees half of."""
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from trashlite.errors import UserError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder to write to; renamed to `path` at the end, removed when the writing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Temporary path in the same folder to write to: synced and renamed to `path` at the end, removed on failure.
+
+    What a killed process of this machine left behind is removed first.
+
+    Raises:
+        UserError: the disk is full; what was at `path` is still there.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(path) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(path: str | Path | None) -> UserError:
+    """Message for a file that found no room."""
+    return UserError(
+        f"The disk is full: {path or 'a file of the run'} could not be written; what was there before is still there. "
+        "Free some space and go on with resume=<run folder>/checkpoints/last.ckpt."
+    )
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text; bytes of file names that are no UTF-8, which Python holds as surrogates, as they were."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write several files as `write_text` does: all of them are complete before the first takes its place."""
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            temporary = stack.enter_context(replacing(path))
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _remove_leftovers(path: Path) -> None:
+    if os.name != "posix":  # elsewhere a process cannot be asked after by its number
+        return
+    start = f".{path.name}.{socket.gethostname()}."
+    for leftover in path.parent.iterdir():
+        number = leftover.name.removeprefix(start).removesuffix(".tmp")
+        if leftover.name == f"{start}{number}.tmp" and number.isdecimal() and not _is_running(int(number)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from trashlite.errors import UserError
+from trashlite.errors import OverBudget, UserError
 
 OUTSIDE_LAYERS = "(outside layers)"
 
@@ -178,3 +178,18 @@ def _report(
         not_counted=not_counted + [f"{kind} (layers: {n}): no rule" for kind, n in without_rule.items()],
         differences=differences,
     )
+
+
+def check_budget(backbone: str, report: MacsReport, max_macs: float | None) -> None:
+    """Check what a network costs against what it may.
+
+    Raises:
+        OverBudget: it costs more.
+    """
+    if max_macs is not None and report.macs > max_macs:
+        raise OverBudget(
+            f"Backbone {backbone} needs {report.macs:,} MACs (counted by {report.counter}, input "
+            f"{shape_text(report.input_size)}), more than max_macs={max_macs:,.0f}. Choose a smaller backbone or "
+            "image_size, or raise max_macs.",
+            report.macs,
+        )

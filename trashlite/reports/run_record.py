@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from trashlite.errors import UserError
 from trashlite.files import write_text
 from trashlite.sweeps.jobs import RECORD
 
@@ -51,3 +52,19 @@ def summary_table(record: dict[str, Any]) -> Table:
             table.add_row(name, str(record[name]))
     table.add_row("minutes", f"{record['minutes']:.1f}")
     return table
+
+
+def select_objective(names: list[str], record: dict[str, Any]) -> float | tuple[float, ...]:
+    """Figures a sweep gets back, in the order of `names`.
+
+    Raises:
+        UserError: a name that was not measured, or a figure that is not a number: the job must count as failed.
+    """
+    known = sorted(name for name, value in record.items() if "/" in name and isinstance(value, int | float))
+    for name in names:
+        if name not in known:
+            raise UserError(f"objective={name} was not measured by this run; choose from {', '.join(known)}.")
+        if not math.isfinite(record[name]):
+            raise UserError(f"The objective {name} is {record[name]}.")
+    values = tuple(float(record[name]) for name in names)
+    return values[0] if len(values) == 1 else values

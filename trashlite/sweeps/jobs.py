@@ -4,14 +4,19 @@ Imported by every process that runs jobs (its callbacks are unpickled there), so
 """
 
 import json
+import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+
+from trashlite.errors import UserError
+from trashlite.inputs import INPUTS, check_inputs
 
 RECORD = "run.json"
 
@@ -45,9 +50,14 @@ def is_trial() -> bool:
 
 
 class CheckOutputFolder(Callback):
-    """Stop with one clear line, before anything else, when the output folder cannot be written."""
+    """Stop with one clear line before a folder is made: it cannot be written, or a file to start from is missing."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_job(config)
+        except UserError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(1)
         self.check(config.hydra.run.dir, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -62,6 +72,28 @@ class CheckOutputFolder(Callback):
         except OSError as error:
             sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
             sys.exit(1)
+
+
+def check_job(config: DictConfig) -> None:
+    """Check the files a job reads, see `check_inputs`."""
+
+    def value(key: str) -> Any:
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        found = OmegaConf.select(config, key)
+        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+    check_inputs({key: value(key) for key in INPUTS})
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with exit code 143; Lightning alone would make it 0."""
+
+    def stop(signum: int, frame: Any) -> None:
+        sys.exit(128 + signum)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """Files appear whole or not at all."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trashlite.files import write_text
+from tests.harness import PROJECT
+from trashlite.errors import UserError
+from trashlite.files import write_text, write_texts
 
 
 def test_text_and_odd_file_names_come_back(tmp_path: Path) -> None:
@@ -23,7 +29,40 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="disk is full"):
         write_text(path, "new")
     assert [file.name for file in tmp_path.iterdir()] == ["list.txt"]
     assert path.read_text() == "old"
+
+
+def test_of_several_files_none_is_replaced_unless_all_could_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_texts({one: "old", other: "old"})
+    write = Path.write_text
+
+    def full_at_the_second(self: Path, text: str, **kwargs: Any) -> int:
+        if "other" in self.name:
+            raise OSError(28, "No space left on device")
+        return write(self, text, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", full_at_the_second)
+    with pytest.raises(UserError):
+        write_texts({one: "new", other: "new"})
+    assert (one.read_text(), other.read_text()) == ("old", "old")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_killed_process_left_is_removed_and_a_running_one_keeps_its_file(tmp_path: Path) -> None:
+    write = "from pathlib import Path; from trashlite.files import replacing; import os, signal\n"
+    write += f"with replacing(Path({str(tmp_path / 'list.txt')!r})) as file:\n    file.write_text('half')\n"
+    killed = subprocess.run(
+        [sys.executable, "-c", f"{write}    os.kill(os.getpid(), signal.SIGKILL)"], cwd=PROJECT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    [leftover] = tmp_path.iterdir()
+    of_this_process = tmp_path / leftover.name.replace(leftover.name.split(".")[-2], str(os.getppid()))
+    of_this_process.touch()
+    write_text(tmp_path / "list.txt", "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "list.txt", of_this_process])

@@ -1,0 +1,55 @@
+"""Stages of a run: training, then evaluation of the best checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+
+from datamodules.trash import TrashDataModule
+from lightning_modules.classifier import TrashClassifier
+from lightning_modules.parts import create_module, create_trainer
+from trashlite.compression import count_macs
+
+
+def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
+    """Train; return the path of the best checkpoint."""
+    model = create_module(cfg, datamodule)
+    trainer = create_trainer(cfg, loggers)
+    trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
+    trainer.fit(model, datamodule=datamodule)
+    if trainer.max_epochs == 0:  # nothing was trained: the network as callbacks made it is the result
+        path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
+        trainer.save_checkpoint(path, weights_only=False)
+        return str(path)
+    return trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+
+
+def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger], checkpoint: str) -> dict[str, Any]:
+    """Validate, test and predict with `checkpoint`; return every figure and where things lie."""
+    # A trainer of its own: callbacks of fit, such as the moving average, hold other weights.
+    trainer = create_trainer(cfg, loggers, submission={"checkpoint": checkpoint})
+    model = TrashClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
+    record: dict[str, Any] = {
+        "backbone": model.hparams["backbone"]["name"],
+        **model.preprocessing,
+        "fold_batchnorm": cfg.fold_batchnorm,
+        "checkpoint": checkpoint,
+    }
+    if plan := model.hparams["rank_plan"]:
+        record["low_rank"] = {key: plan[key] for key in ("macs_before", "macs_after")}
+    if cfg.fit or cfg.test:
+        record |= trainer.validate(model, datamodule=datamodule, verbose=False)[0]
+    if cfg.test:
+        record |= trainer.test(model, datamodule=datamodule, verbose=False)[0]
+        record["tested_on"] = datamodule.tested_on
+    if cfg.predict and datamodule.predict_dataset is not None:
+        trainer.predict(model, datamodule=datamodule)
+        record["submission"] = str(Path(cfg.output_dir) / "submission.json")
+    report = count_macs(model.model, (3, *model.preprocessing["image_size"]))
+    record |= {
+        "model/macs": report.macs,
+        "model/flop_counter_macs": report.flop_counter_macs,
+        "model/params": report.params,
+    }
+    return record

@@ -1,0 +1,84 @@
+"""How the program ends when its job is stopped or fails: exit code, message, record."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import PROJECT
+
+# The program with another job in it: it ends in milliseconds, and at a known point.
+PROGRAM = """
+import os, signal, sys
+sys.argv[0] = {file!r}
+sys.path.insert(0, {project!r})
+before, _ = open({file!r}).read().split("if __name__")
+exec(compile(before, {file!r}, "exec"))
+def run(cfg, overrides):
+    {job}
+main()
+"""
+CHECKPOINT = Path("run") / "checkpoints" / "last.ckpt"
+
+
+def program(folder: Path, job: str, *arguments: str) -> subprocess.CompletedProcess:
+    file = folder / "program.py"
+    file.write_text(PROGRAM.format(project=str(PROJECT), file=str(PROJECT / "run.py"), job=job))
+    return subprocess.run(
+        [sys.executable, str(file), *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def state(folder: Path) -> str:
+    return json.loads((folder / "run.json").read_text())["state"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 1)])
+def test_a_signal_ends_the_run_with_a_record_a_hint_and_an_exit_code(name: str, code: int, tmp_path: Path) -> None:
+    job = "os.makedirs('run/checkpoints'); open('run/checkpoints/last.ckpt', 'w'); os.kill(os.getpid(), signal.{})"
+    result = program(tmp_path, job.format(name), "hydra.run.dir=run")
+    assert result.returncode == code
+    assert state(tmp_path / "run") == "stopped"
+    assert f"resume={tmp_path / CHECKPOINT}" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_signal_stops_all_jobs_of_a_multirun(tmp_path: Path) -> None:
+    job = "os.kill(os.getpid(), signal.SIGTERM)"
+    result = program(tmp_path, job, "-m", "seed=1,2", "hydra.sweep.dir=jobs")
+    assert result.returncode == 143
+    assert state(tmp_path / "jobs" / "0") == "stopped"
+    assert not (tmp_path / "jobs" / "1").exists()
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
+    job = "raise OSError(28, 'No space left on device', '/there/metrics.csv')"
+    result = program(tmp_path, job, "hydra.run.dir=run")
+    assert result.returncode == 1
+    assert result.stderr.count("disk is full: /there/metrics.csv") == 1
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_resume_that_fails_leaves_the_record_of_the_finished_run(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).parent.mkdir(parents=True)
+    (tmp_path / CHECKPOINT).touch()
+    (tmp_path / "run" / "run.json").write_text('{"state": "completed", "val/f1": 0.5}')
+    result = program(tmp_path, "raise ValueError('broken')", f"resume={CHECKPOINT}")
+    assert result.returncode == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == {"state": "completed", "val/f1": 0.5}
+
+
+@pytest.mark.parametrize("argument", ["resume=run/checkpoints/lst.ckpt", "checkpoint=nowhere.ckpt"])
+def test_a_missing_file_is_told_before_anything_is_imported_or_made(argument: str, tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).parent.mkdir(parents=True)
+    (tmp_path / CHECKPOINT).touch()
+    before = sorted(tmp_path.rglob("*"))
+    result = program(tmp_path, "print('job runs')", argument)
+    (tmp_path / "program.py").unlink()
+    assert result.returncode == 1
+    assert "job runs" not in result.stdout
+    assert argument.partition("=")[2] in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
