@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python run.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train slim decompose submit sweep report show-data test test-full lint bench clean
+.PHONY: help setup train slim decompose submit sweep report show-data robustness test test-full lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+
+robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG, blur, noise, light (DATA=folder)
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make robustness CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
+	@$(VENV)/bin/python -m trashlite.deployment robustness '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the fast tests
 	$(VENV)/bin/python -m pytest $(ARGS)

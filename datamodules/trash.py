@@ -21,7 +21,7 @@ from trashlite.data.decode import Kernel, ResizeMode, decode_settings
 from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from trashlite.data.preprocess import augment, mix, preprocess
 from trashlite.data.sampling import EpochSampler, Sampling
-from trashlite.data.split import stratified_fold, stratified_split
+from trashlite.data.split import split_labelled, stratified_split
 from trashlite.errors import UserError
 from trashlite.files import write_text
 
@@ -198,7 +198,8 @@ class TrashDataModule(pl.LightningDataModule):
     def _setup_labelled(self, layout: Layout) -> None:
         pool = self._open("labelled", [*layout.train, *layout.val])
         good = pool.readable()
-        train, val = self._split(pool.targets[good], good >= len(layout.train))
+        how = {name: self.hparams[name] for name in ("split", "fold", "val_ratio", "seed")}
+        train, val = split_labelled(pool.targets[good], good >= len(layout.train), **how)
         val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
         train_bad = [bad for bad in pool.bad if bad not in val_bad]
         self.train_dataset = pool.subset(good[train], train_bad)
@@ -221,14 +222,6 @@ class TrashDataModule(pl.LightningDataModule):
     def _setup_unlabelled(self, layout: Layout) -> None:
         self.predict_dataset = self._open("unlabelled", layout.unlabelled)
         self._report(self.predict_dataset.bad, "predicted as black images, so that each file has a row")
-
-    def _split(self, targets: np.ndarray, from_val: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        seed = self.hparams["seed"]
-        if self.hparams["fold"] is not None:
-            return stratified_fold(targets, self.hparams["fold"], seed)
-        if self.hparams["split"] == "given" and from_val.any():
-            return np.flatnonzero(~from_val), np.flatnonzero(from_val)
-        return stratified_split(targets, self.hparams["val_ratio"], seed)
 
     @rank_zero_only
     def _report(self, bad: list[BadImage], fate: str) -> None:

@@ -7,6 +7,22 @@ import numpy as np
 from trashlite.errors import UserError
 
 
+def split_labelled(
+    targets: np.ndarray, from_val: np.ndarray, *, split: str, fold: str | None, val_ratio: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of (training, validation) as the datamodule's settings of these names say.
+
+    Args:
+        targets: class indices (N,) of the labelled images.
+        from_val: bool (N,), whether an image lies in val/.
+    """
+    if fold is not None:
+        return stratified_fold(targets, fold, seed)
+    if split == "given" and from_val.any():
+        return np.flatnonzero(~from_val), np.flatnonzero(from_val)
+    return stratified_split(targets, val_ratio, seed)
+
+
 def stratified_split(targets: np.ndarray, ratio: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split positions into (kept, set aside), `ratio` of each class set aside (rounded).
 
