@@ -52,7 +52,7 @@ sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050
 
 report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=logs/multiruns/<time>)
 	@test -n "$(DIR)" || { echo "Which folder? make report DIR=logs/multiruns/<time>"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.reports.sweep.report '$(DIR)'
+	@$(VENV)/bin/python -m hydra_plugins.trashlite.report '$(DIR)'
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)

@@ -18,9 +18,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
+from hydra_plugins.trashlite.jobs import check_job, exit_on_sigterm, is_trial, quiet, sweep_trial
 from trashlite.errors import OverBudget, Pruned, UserError
 from trashlite.files import disk_full, is_disk_full
-from trashlite.sweeps.jobs import check_job, exit_on_sigterm, is_trial, read_record, sweep_trial
+from trashlite.sweeps.jobs import read_record
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
+    if is_trial():
+        cfg = quiet(cfg)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     if cfg.seed is not None:
@@ -128,10 +131,12 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     checkpoint = fit(cfg, datamodule, loggers) if cfg.fit else cfg.checkpoint
     record = evaluate(cfg, datamodule, loggers, checkpoint)
     record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
+    record["data"] = str(cfg.datamodule.root)
     record["wandb"] = wandb_location(loggers)
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
     objective = select_objective(list(cfg.objective), record) if cfg.fit else None
-    Console().print(summary_table(record))
+    if not is_trial():
+        Console().print(summary_table(record))
     return record, objective
 
 

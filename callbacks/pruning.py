@@ -1,40 +1,38 @@
-"""Tell the sweep's study how a trial goes, and end it when the study's pruner has seen enough."""
+"""Callback that tells the sweep's study how a trial goes, and ends it when the study's pruner has seen enough."""
 
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from trashlite.errors import Pruned, UserError
-from trashlite.sweeps.jobs import sweep_trial
+from trashlite.sweeps.storage import load_study
 
 
 class TrialPruning(Callback):
-    """After each validation report a figure to the trial that this job is; idle outside a sweep with a pruner.
+    """After each validation report a figure to the trial that this job is; idle where there is none.
 
-    The job may run in any process or machine: it opens the study by the sweep's settings, which Hydra hands to it.
+    The job may run in any process or machine: it opens the study as the sweep's folder tells.
 
     Args:
         monitor: figure that is logged at every validation, such as val/f1; better in the study's direction.
+        trial: `folder` of the sweep and `number`; None: this job is no trial, or its study prunes none.
+        pruner: of Optuna.
 
     Raises:
         UserError: no such figure.
         Pruned: this trial is not worth going on with.
     """
 
-    def __init__(self, monitor: str = "val/f1") -> None:
-        self.monitor = monitor
+    def __init__(self, monitor: str = "val/f1", trial: dict[str, Any] | None = None, pruner: Any = None) -> None:
+        self.monitor, self.whose, self.pruner = monitor, trial, pruner
         self.active = False
         self.trial: Any = None  # in the process of rank 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        whose = sweep_trial() or {}
-        self.active = stage == "fit" and "number" in whose and bool(HydraConfig.get().sweeper.pruner)
-        if self.active and trainer.is_global_zero:
-            self.trial = open_trial(whose["number"])
+        self.active = stage == "fit" and self.whose is not None
+        if self.whose is not None and self.active and trainer.is_global_zero:
+            self.trial = open_trial(Path(self.whose["folder"]), self.whose["number"], self.pruner)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         if not self.active or trainer.sanity_checking:
@@ -54,18 +52,13 @@ class TrialPruning(Callback):
             raise Pruned(f"{self.monitor} {value:.4f} after epoch {trainer.current_epoch + 1}", figures)
 
 
-def open_trial(number: int) -> Any:
-    """The trial of this number, through the storage of the sweep this job belongs to."""
+def open_trial(folder: Path, number: int, pruner: Any) -> Any:
+    """The trial of this number in the study of a sweep's folder."""
     import optuna
 
-    from trashlite.sweeps.storage import open_storage, study_url
-
-    hydra = HydraConfig.get()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(
-        study_name=hydra.sweeper.study_name,
-        storage=open_storage(study_url(hydra.sweeper.storage, Path(hydra.sweep.dir))),
-        pruner=instantiate(OmegaConf.to_container(hydra.sweeper.pruner, resolve=True)),
-    )
+    study = load_study(folder, pruner)
+    if study is None:
+        raise UserError(f"There is no study in {folder}: callbacks.pruning has nothing to report to.")
     found = study.get_trials(deepcopy=False)[number]
     return optuna.Trial(study, found._trial_id)

@@ -1,4 +1,4 @@
-"""What the jobs of a sweep get and give back: overrides in, an outcome from the return value and the record out."""
+"""Jobs of a sweep: overrides in, an outcome from the return value and the record out."""
 
 import math
 from pathlib import Path
@@ -6,19 +6,25 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
 from optuna import TrialPruned
 
-from hydra_plugins.optuna_sweeper._overrides import key_of, to_override
+from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._trials import Outcome
 from trashlite.errors import Pruned
 from trashlite.reports.run_record import write_record
-from trashlite.sweeps.jobs import RECORD, read_record
+from trashlite.sweeps.jobs import RECORD, parse_override, read_record
+
+STOPPED = "stopped before its end"
+QUIET = "hydra.job_logging.handlers.console.level"
 
 
-def job_overrides(settings: list[str], folder: str, trial: dict[str, Any]) -> list[str]:
+def job_overrides(settings: list[str], folder: str, trial: dict[str, Any], config: DictConfig) -> list[str]:
     """The overrides of one job: settings, the later going before the earlier, its folder, and whose job it is."""
-    last = {key_of(setting): setting for setting in settings}
-    return [*last.values(), f"hydra.sweep.subdir={folder}", to_override("hydra.sweeper.trial", trial)]
+    last = {parse_override(setting)[0]: setting for setting in settings}
+    quiet = "number" in trial and OmegaConf.select(config, QUIET.removesuffix(".level")) is not None
+    more = [f"++{QUIET}=WARNING"] if quiet else []  # the search has a line for each trial
+    return [*last.values(), *more, f"hydra.sweep.subdir={folder}", to_override("hydra.sweeper.trial", trial)]
 
 
 def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceilings: dict[str, float]) -> Outcome:
@@ -31,26 +37,29 @@ def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceili
         # A user's mistake, as run.py tells them, would be one again.
         retriable = not isinstance(value, CompactHydraException)
         return Outcome("failed", error=f"{value or type(value).__name__}", retriable=retriable, links=links)
-    return check(Outcome("complete", as_list(value), constraints=broken_by(record, ceilings), links=links),
-                 n_objectives, ceilings, record)  # fmt: skip
+    outcome = Outcome("complete", as_list(value), constraints=broken_by(record, ceilings), links=links)
+    return check(outcome, n_objectives, ceilings, record)
 
 
 def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]) -> Outcome:
-    """How the job in this folder ended whose sweeper is gone; one that did not end is recorded as failed."""
+    """How the job in this folder ended, as its record tells; "stopped" where it tells nothing."""
     record = read_record(folder)
     constraints = broken_by(record, ceilings)
     match record.get("state"):
         case "completed" if "objective" in record:
-            return check(Outcome("complete", as_list(record["objective"]), constraints=constraints),
-                         n_objectives, ceilings, record)  # fmt: skip
+            outcome = Outcome("complete", as_list(record["objective"]), constraints=constraints)
+            return check(outcome, n_objectives, ceilings, record)
         case "pruned":
             return Outcome("pruned", constraints=constraints)
-        case "failed":
+        case "failed" if record.get("error") != STOPPED:
             return Outcome("failed", error=record.get("error", ""), retriable="traceback" in record)
-    error = "stopped before its end"
-    if folder.is_dir() and not (folder / RECORD).exists():
-        write_record(folder, {"state": "failed", "error": error})
-    return Outcome("failed", error=error)
+    return Outcome("stopped", error=STOPPED)
+
+
+def record_stop(folder: Path) -> None:
+    """Leave a record that the job in this folder was stopped, or that it is not to begin any more."""
+    if not (folder / RECORD).exists():
+        write_record(folder, {"state": "unfinished", "error": STOPPED})
 
 
 def as_list(value: Any) -> list[Any]:

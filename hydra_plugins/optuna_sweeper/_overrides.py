@@ -50,8 +50,3 @@ def quote(text: str) -> str:
 def quote_key(key: Any) -> str:
     """Keys of dicts cannot be quoted: special characters get a backslash."""
     return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", str(key))
-
-
-def key_of(override: str) -> str:
-    """The key that an override sets: `+trainer.max_epochs=3` gives `trainer.max_epochs`."""
-    return override.lstrip("+~").partition("=")[0]

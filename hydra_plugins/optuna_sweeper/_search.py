@@ -5,35 +5,40 @@ import math
 import shlex
 import sys
 import time
+import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from optuna import Study, Trial
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 
-from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, recorded_outcome
-from hydra_plugins.optuna_sweeper._overrides import key_of, to_override
-from hydra_plugins.optuna_sweeper._owner import Heartbeat
-from hydra_plugins.optuna_sweeper._promote import best_trials
+from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, record_stop, recorded_outcome
+from hydra_plugins.optuna_sweeper._overrides import to_override
+from hydra_plugins.optuna_sweeper._progress import Progress
+from hydra_plugins.optuna_sweeper._promote import Promotion
+from hydra_plugins.optuna_sweeper._same_settings import check_same_settings
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from hydra_plugins.optuna_sweeper._settings import Settings
-from hydra_plugins.optuna_sweeper._trials import Outcome, Trials
+from hydra_plugins.optuna_sweeper._trials import BEAT, Outcome, Trials
 from trashlite.errors import UserError
 from trashlite.sweeps.jobs import read_record
+from trashlite.sweeps.processes import Heartbeat, Watch
 from trashlite.sweeps.storage import create_study, open_storage, study_url, write_sweep
 
 log = logging.getLogger(__name__)
 
 SAME_SEED = ("GridSampler", "QMCSampler")  # their sequence is one for all processes; the study tells how far it is
-HARMLESS = {"threads", "logger", "group", "tags", "notes"}  # may change when a study goes on
 POLL_SECONDS = 1.0
+LAUNCHERS = ("hydra._internal.core_plugins.basic_launcher",
+             *(f"hydra_plugins.hydra_{name}_launcher" for name in ("joblib", "ray", "submitit")))  # fmt: skip
 
 
 class Search:
@@ -54,58 +59,70 @@ class Search:
         self.space = parse_space([*lines, *arguments], loader)
         self.sampler = dict(settings.sampler)
         self.n_trials = settings.n_trials
+        self.has_begun = False
         if self.sampler["_target_"].endswith("GridSampler"):
             self.sampler.setdefault("search_space", self.space.grid())
             points = math.prod(len(values) for values in self.sampler["search_space"].values())
             self.n_trials = min(self.n_trials, points)
+        if self.sampler["_target_"].endswith("TPESampler") and settings.n_jobs > 1:
+            self.sampler.setdefault("constant_liar", True)  # no two of a batch alike
 
     def run(self) -> None:
-        self.study, self.trials = self.open_study()
-        OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        for name in LAUNCHERS:  # a line for each trial is ours
+            logging.getLogger(name).setLevel(logging.WARNING)
         try:
+            self.study, self.trials = self.open_study()
+            self.has_begun = True
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
             self.run_trials()
-            failed = self.run_promoted() if self.settings.promote else []
+            if self.settings.promote:
+                self.promote()
         except (KeyboardInterrupt, SystemExit) as stop:
+            finished = self.trials.count().finished if self.has_begun else 0
             log.warning("Stopped: %d of %d trials are finished. The same command goes on: python %s",
-                        self.trials.count().finished, self.n_trials, shlex.join(sys.argv))  # fmt: skip
-            raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
-        if failed:
-            raise UserError(f"Promoted jobs failed: {', '.join(failed)}. The same command runs them again.")
+                        finished, self.n_trials, shlex.join(sys.argv))  # fmt: skip
+            code = getattr(stop, "code", 1) or 1  # 1: as a job in this process makes of Ctrl-C
+            raise SystemExit(130 if code == 1 else code) from None
+        except StorageInternalError as error:
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            raise UserError(f"The study's storage is gone: {reason}. The same command goes on.") from error
+        except ModuleNotFoundError as error:
+            name = self.sampler["_target_"].rpartition(".")[2]
+            raise UserError(f"{name} needs a package that is not here: pip install {error.name}") from error
 
     def open_study(self) -> tuple[Study, Trials]:
         """Make the study, or go on with it."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", module=r"optuna\..*")  # on features of ours that are experimental there
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = self.settings
         storage = optuna.storages.get_storage(open_storage(study_url(settings.storage, self.folder)))
         pruner = instantiate(settings.pruner) if settings.pruner else None
         study = create_study(storage, settings.study_name, settings.directions, pruner)
-        self.check_same_settings(study)
+        check_same_settings(study, self.config, self.space.fixed, self.folder)
+        self.enqueue(study)
         write_sweep(
-            self.folder, self.config, study_name=settings.study_name, objective=settings.objective,
-            directions=settings.directions, seed=self.sampler.get("seed"), sampler=self.sampler["_target_"],
-            n_trials=self.n_trials,
+            self.folder, settings.storage_setting, settings.storage, study_name=settings.study_name,
+            objective=settings.objective, directions=settings.directions, constraints=settings.constraints,
+            seed=self.sampler.get("seed"), sampler=self.sampler["_target_"], n_trials=self.n_trials,
         )  # fmt: skip
+        if settings.objective:
+            study.set_metric_names(settings.objective)
         study.sampler = self.create_sampler(0)
         trials = Trials(study, storage, self.n_trials, settings.max_retries, self.create_sampler, self.recall)
         return study, trials
 
-    def check_same_settings(self, study: Study) -> None:
-        """Trials of other settings cannot be compared, so a study keeps those that it began with.
-
-        Raises:
-            UserError: this command has others.
-        """
-        mine = sorted(text for text in self.space.fixed if key_of(text).split(".")[0] not in HARMLESS)
-        begun = study.user_attrs.get("settings")
-        if begun is None:
-            study.set_user_attr("settings", mine)
-        elif begun != mine:
-            raise UserError(
-                f"The study {study.study_name!r} in {self.folder} began with other settings "
-                f"({' '.join(begun) or 'none'}) than this command's ({' '.join(mine) or 'none'}). "
-                "Begin another with hydra.sweeper.study_name=NAME."
-            )
+    def enqueue(self, study: Study) -> None:
+        """Queue the points that a new study begins with."""
+        if "enqueued" in study.user_attrs or study.get_trials(deepcopy=False):
+            return
+        points = self.settings.enqueue or []
+        if isinstance(points, str):
+            points = get_method(points)(self.config)
+        for point in points:
+            study.enqueue_trial(dict(point), skip_if_exists=True)
+        study.set_user_attr("enqueued", len(points))
 
     def create_sampler(self, first_trial: int) -> BaseSampler:
         """The sampler of a process whose first trial has this number: no two draw the same numbers."""
@@ -117,21 +134,23 @@ class Search:
     def run_trials(self) -> None:
         """Run batches until the study has its trials or the time is over."""
         deadline = math.inf if self.settings.timeout is None else time.monotonic() + self.settings.timeout
+        names, finished = self.settings.objective, self.trials.count().finished
+        self.progress = Progress(self.study, names, self.n_trials, finished)
         told = False
         while True:
             count = self.trials.count()
             if count.running:  # this process has nothing running here
                 self.trials.take_over_abandoned()
                 count = self.trials.count()
+            if count.finished >= self.n_trials:
+                log.info("Study %s: %d of %d trials are finished, %d failed.",
+                         self.study.study_name, count.finished, self.n_trials, count.given_up)  # fmt: skip
+                return
             if count.given_up > self.settings.max_failure_rate * self.n_trials:
                 raise UserError(
                     f"{count.given_up} trials failed, more than hydra.sweeper.max_failure_rate="
                     f"{self.settings.max_failure_rate} of {self.n_trials} allows; {count.finished} are finished."
                 )
-            if count.finished >= self.n_trials:
-                log.info("Study %s: %d of %d trials are finished, %d failed.",
-                         self.study.study_name, count.finished, self.n_trials, count.given_up)  # fmt: skip
-                return
             if time.monotonic() > deadline:
                 log.warning("Time is over: %d of %d trials are finished. The same command goes on.",
                             count.finished, self.n_trials)  # fmt: skip
@@ -149,23 +168,56 @@ class Search:
 
     def run_batch(self, batch: list[Trial]) -> None:
         """Run the jobs of these trials and record how each ended, also when the whole is stopped."""
-        settings = self.settings
-        open_trials = list(batch)
+        settings, open_trials = self.settings, list(batch)
         try:
-            jobs = [self.job(trial) for trial in batch]
-            with Heartbeat(batch, lambda error: log.warning("The study's storage did not answer: %s", error)):
-                returns = self.launcher.launch(jobs, initial_job_idx=batch[0].number)
-            for trial, job in zip(batch, returns, strict=True):
-                record = read_record(self.job_folder(trial.number))
-                self.end(trial, job_outcome(job, record, len(settings.directions), settings.constraints))
+            jobs = {trial.number: self.job(trial) for trial in batch}
+            first = {str(trial.user_attrs["overrides"]): trial for trial in reversed(batch)}
+            new = [trial for trial in first.values() if not self.trials.twin_of(trial)]
+            new.sort(key=lambda trial: trial.number)
+            if new:
+                with Heartbeat(lambda: self.beat(batch)):
+                    returns = self.launcher.launch([jobs[trial.number] for trial in new], new[0].number)
+                for trial, job in zip(new, returns, strict=True):
+                    record = read_record(self.job_folder(trial.number))
+                    self.end(trial, job_outcome(job, record, len(settings.directions), settings.constraints))
+                    open_trials.remove(trial)
+            for trial in [trial for trial in open_trials if trial not in new]:
+                self.end_like_twin(trial)
                 open_trials.remove(trial)
-        except BaseException as error:
+        except (UserError, HydraException, OmegaConfBaseException) as error:  # a mistake in the settings of all
             for trial in open_trials:
-                outcome = self.recall(trial.number)
-                if outcome.state == "failed" and isinstance(error, Exception):  # Ctrl-C is none
-                    outcome = Outcome("failed", error=str(error), retriable=False)
-                self.end(trial, outcome)
+                outcome = self.recall(trial.number, self.trials.watch)
+                is_stopped = outcome is None or outcome.state == "stopped"
+                failed = Outcome("failed", error=str(error), retriable=False)
+                self.end(trial, failed if is_stopped or outcome is None else outcome)
             raise
+        except StorageInternalError:
+            raise
+        except Exception as error:
+            if not any(self.job_folder(trial.number).exists() for trial in batch):  # the launcher itself does not work
+                self.stop(open_trials)
+                raise
+            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+            log.warning("A worker died; what it did not finish runs again. %s", reason)
+            self.stop(open_trials)
+        except BaseException:
+            self.stop(open_trials, is_user_stop=True)
+            raise
+
+    def stop(self, trials: list[Trial], is_user_stop: bool = False) -> None:
+        """End trials whose jobs the launcher gave up; those that still run come to their end by themselves."""
+        for trial in trials:
+            if outcome := self.recall(trial.number, self.trials.watch):
+                self.end(trial, outcome, is_user_stop)
+            else:
+                self.trials.leave_to_job(trial, self.job_folder(trial.number))
+
+    def beat(self, trials: list[Trial]) -> None:
+        try:
+            for trial in trials:
+                trial.set_user_attr(BEAT, time.time())
+        except Exception as error:  # the next beat may get through
+            log.warning("The study's storage did not answer: %s", str(error).partition("\n")[0])
 
     def job(self, trial: Trial) -> list[str]:
         """Let the trial choose its parameters; return the overrides of its job."""
@@ -174,7 +226,7 @@ class Search:
         trial.set_user_attr("folder", str(self.job_folder(trial.number)))
         trial.set_user_attr("overrides", chosen)
         whose = {"study": self.study.study_name, "number": trial.number, "params": trial.params}
-        return job_overrides(chosen, str(trial.number), whose)
+        return job_overrides(chosen, str(trial.number), whose, self.config)
 
     def choose(self, trial: Trial) -> list[str]:
         try:
@@ -191,39 +243,40 @@ class Search:
             ) from error
         return chosen
 
-    def end(self, trial: Trial, outcome: Outcome) -> None:
-        self.trials.end(trial, outcome)
-        names = self.settings.objective or [f"objective {index}" for index in range(len(outcome.values))]
-        values = "  ".join(f"{name} {value:,.6g}" for name, value in zip(names, outcome.values, strict=False))
-        log.info("Trial %d %s  %s", trial.number, outcome.state, values or outcome.error)
+    def end(self, trial: Trial, outcome: Outcome, is_user_stop: bool = False) -> None:
+        self.trials.end(trial, outcome, is_user_stop)
+        log.info(self.progress.line(trial.number, outcome, self.trials.count().finished))
+
+    def end_like_twin(self, trial: Trial) -> None:
+        """Give a trial the result of the one that had the same settings, instead of running them again."""
+        twin = self.trials.twin_of(trial)
+        if twin is None:  # it was in the same batch, and failed
+            self.trials.end(trial, Outcome("stopped", error="its twin failed"), is_user_stop=True)
+            return
+        trial.set_user_attr("same_as", twin.number)
+        reason, constraints = f"the same as trial {twin.number}", dict(twin.constraints)
+        if twin.state == TrialState.COMPLETE:
+            self.end(trial, Outcome("complete", list(twin.values), reason, constraints=constraints))
+        else:
+            self.end(trial, Outcome("pruned", error=reason, constraints=constraints))
 
     def job_folder(self, number: int) -> Path:
         return self.folder / str(number)
 
-    def recall(self, number: int) -> Outcome:
-        return recorded_outcome(self.job_folder(number), len(self.settings.directions), self.settings.constraints)
+    def recall(self, number: int, watch: Watch) -> Outcome | None:
+        """How the job of a trial ended whose process is gone; None: the job itself still runs."""
+        folder = self.job_folder(number)
+        if not watch.is_job_gone(folder):
+            return None
+        outcome = recorded_outcome(folder, len(self.settings.directions), self.settings.constraints)
+        if outcome.state == "stopped":
+            record_stop(folder)
+            if not watch.is_job_gone(folder):  # it began at this very moment; it sees the record, and ends
+                return None
+        return outcome
 
-    def run_promoted(self) -> list[str]:
-        """Run the best trials once more with `promote_overrides`; return the folders of those that failed."""
-        score = self.config.get("score") or {}
-        best = best_trials(
-            self.study, self.settings.promote, lambda number: read_record(self.job_folder(number)), score
-        )
-        failed: list[str] = []
-        try:
-            with FileLock(self.folder / ".promote.lock", timeout=0):
-                jobs = {f"promoted_{trial.number}": self.promoted_job(trial) for trial in best}
-                names = [name for name in jobs if read_record(self.folder / name).get("state") != "completed"]
-                for start in range(0, len(names), self.settings.n_jobs):
-                    batch = names[start : start + self.settings.n_jobs]
-                    returns = self.launcher.launch([jobs[name] for name in batch], initial_job_idx=start)
-                    done = [job.status == JobStatus.COMPLETED for job in returns]
-                    failed += [name for name, completed in zip(batch, done, strict=True) if not completed]
-        except Timeout:
-            log.info("Another process runs the promoted jobs.")
-        return failed
-
-    def promoted_job(self, trial: Any) -> list[str]:
-        chosen = [*trial.user_attrs["overrides"], *self.settings.promote_overrides]
-        whose = {"study": self.study.study_name, "promoted_from": trial.number, "params": trial.params}
-        return job_overrides(chosen, f"promoted_{trial.number}", whose)
+    def promote(self) -> None:
+        """Run the best trials once more, in full."""
+        promotion = Promotion(self.study, self.settings, self.config, self.space.fixed, self.folder)
+        if failed := promotion.run(self.launcher):
+            raise UserError(f"Promoted jobs failed: {', '.join(failed)}. The same command runs them again.")

@@ -1,8 +1,11 @@
 """The settings of a sweep, checked before anything runs."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
@@ -28,7 +31,12 @@ class Settings:
     constraints: dict[str, float]
     promote: int
     promote_overrides: list[str]
+    enqueue: list[dict[str, Any]] | str | None
     objective: list[str]
+    storage_setting: str | None
+    """`storage` as it was set: not resolved."""
+    promote_is_typed: bool = False
+    """Whether `promote_overrides` come from the command line."""
 
     @classmethod
     def create(cls, given: dict[str, Any], config: DictConfig) -> "Settings":
@@ -41,7 +49,15 @@ class Settings:
         check_no_password(raw["storage"])
         given = {name: value for name, value in given.items() if name != "trial"}
         objective = OmegaConf.select(config, "objective")
-        settings = cls(**given, objective=[] if objective is None else [str(name) for name in objective])
+        typed = typed_settings(OmegaConf.select(config, "hydra.overrides.hydra") or [])
+        for name in ("sampler", "pruner"):
+            given[name] = own_arguments(name, given[name], typed.get(name))
+        settings = cls(
+            **given,
+            objective=[] if objective is None else [str(name) for name in objective],
+            storage_setting=raw["storage"],
+            promote_is_typed="promote_overrides" in typed,
+        )
         settings.check()
         return settings
 
@@ -64,3 +80,41 @@ class Settings:
         for name in ("n_trials", "n_jobs"):
             if getattr(self, name) < 1:
                 raise UserError(f"hydra.sweeper.{name}={getattr(self, name)} must be at least 1.")
+
+
+def typed_settings(overrides: list[str]) -> dict[str, Any]:
+    """The settings of the sweeper that stand on the command line; those below one as a dict."""
+    typed: dict[str, Any] = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_delete() or not override.key_or_group.startswith("hydra.sweeper."):
+            continue
+        name, _, below = override.key_or_group.removeprefix("hydra.sweeper.").partition(".")
+        value = override.value()
+        node = typed.setdefault(name, {})
+        if below and isinstance(node, dict):
+            node[below] = value
+        elif isinstance(value, dict):
+            node.update(value)
+        else:
+            typed[name] = value
+    return typed
+
+
+def own_arguments(name: str, given: dict[str, Any] | None, typed: Any) -> dict[str, Any] | None:
+    """The class of a sampler or pruner with its arguments.
+
+    Those of the sweep's file are for the file's class: where the command line names another, only its own count.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    if not given or not isinstance(typed, dict) or "_target_" not in typed:
+        return given
+    try:
+        known = inspect.signature(get_class(str(given["_target_"]))).parameters
+    except Exception as error:
+        raise UserError(
+            f"hydra.sweeper.{name}._target_={given['_target_']} is no class: choose one of optuna.{name}s, such as "
+            f"optuna.{name}s.{'TPESampler' if name == 'sampler' else 'MedianPruner'}."
+        ) from error
+    return {key: value for key, value in given.items() if key in typed or (key == "seed" and key in known)}

@@ -5,27 +5,32 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from optuna import Study, Trial
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hydra_plugins.optuna_sweeper._owner import OWNER, is_abandoned, this_process
+from trashlite.sweeps.processes import Watch, read_marker, this_process
 
 log = logging.getLogger(__name__)
 
-RETRY_OF, ATTEMPT, GIVEN_UP, ERROR = "retry_of", "attempt", "given_up", "error"  # user attributes of a trial
+# User attributes of a trial.
+OWNER, BEAT = "owner", "heartbeat"
+RETRY_OF, ATTEMPT, STOPS, GIVEN_UP, ERROR = "retry_of", "attempt", "stops", "given_up", "error"
 EXHAUSTED = "exhausted"  # user attribute of a study whose sampler has no further point
+MAX_STOPS = 5  # of a trial: one that takes its process down each time, as too large a network may, ends at last
+NAMELESS_SECONDS = 20  # from the creation of a trial to its owner's name in it: far less
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: its values if complete, else why not; what it says about constraints, attributes to keep."""
 
-    state: Literal["complete", "pruned", "failed"]
+    state: Literal["complete", "pruned", "failed", "stopped"]
     values: list[float] = field(default_factory=list)
     error: str = ""
     retriable: bool = True
@@ -53,7 +58,7 @@ class Trials:
         max_retries: of a failed trial whose failure may have been chance.
         create_sampler: called with the number of this process's first trial, so that a process that goes on with
             a study, or stands beside another, does not draw the same numbers again.
-        recall: how the job of a trial ended, as its folder tells, when its process is gone.
+        recall: how the job of a trial ended, as its folder tells, when its process is gone; None: it still runs.
     """
 
     def __init__(
@@ -63,12 +68,12 @@ class Trials:
         n_trials: int,
         max_retries: int,
         create_sampler: Callable[[int], BaseSampler],
-        recall: Callable[[int], Outcome],
+        recall: Callable[[int, Watch], Outcome | None],
     ) -> None:
         self.study, self.storage = study, storage
         self.n_trials, self.max_retries = n_trials, max_retries
         self.create_sampler, self.recall = create_sampler, recall
-        self.owner = this_process()
+        self.owner, self.watch = this_process(), Watch()
         self.mine: set[int] = set()
         self.has_sampler = False
         self.exhausted = EXHAUSTED in study.user_attrs
@@ -92,6 +97,7 @@ class Trials:
         while len(batch) < min(most, missing):
             trial = self.study.ask()
             self.mine.add(trial.number)
+            trial.set_user_attr(BEAT, time.time())
             trial.set_user_attr(OWNER, self.owner)
             count = self.count()
             if count.finished + count.running > self.n_trials:  # another process began one at the same moment
@@ -111,36 +117,51 @@ class Trials:
         time.sleep(random.random())  # two that both gave back shall not meet again
 
     def take_over_abandoned(self) -> None:
-        """End the trials of processes that are gone: as their jobs' records tell, else as failed."""
+        """End the trials of processes that are gone, as their jobs' records tell, and have the stopped ones run again.
+
+        A job that outlived its sweeper is left to come to its end.
+        """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number not in self.mine and is_abandoned(trial):
-                outcome = self.recall(trial.number)
+            if trial.number in self.mine or not self.is_abandoned(trial):
+                continue
+            if outcome := self.recall(trial.number, self.watch):
                 log.info("Trial %d of a process that is gone: %s %s", trial.number, outcome.state, outcome.error)
                 self.end(Trial(self.study, trial._trial_id), outcome)
 
-    def end(self, trial: Trial, outcome: Outcome) -> None:
-        """Tell the study how a trial ended; a failed one is queued again while it may be retried."""
-        attempt = trial.user_attrs.get(ATTEMPT, 0)
-        retry = outcome.state == "failed" and outcome.retriable and attempt < self.max_retries
+    def is_abandoned(self, trial: FrozenTrial) -> bool:
+        """Whether the process that ran this running trial is gone."""
+        owner = trial.user_attrs.get(OWNER)
+        patience = {} if owner else {"patience": NAMELESS_SECONDS}  # its process has just begun it, or was killed then
+        return self.watch.is_gone(trial.number, owner, trial.user_attrs.get(BEAT), **patience)
+
+    def end(self, trial: Trial, outcome: Outcome, is_user_stop: bool = False) -> None:
+        """Tell the study how a trial ended; a stopped one is queued again, a failed one while it may be retried."""
+        attempt, stops = (trial.user_attrs.get(name, 0) for name in (ATTEMPT, STOPS))
+        if outcome.state == "stopped":
+            stops += not is_user_stop
+            again = stops < MAX_STOPS
+        else:
+            again = outcome.state == "failed" and outcome.retriable and attempt < self.max_retries
+            attempt += 1
         try:
             for name, value in outcome.links.items():
                 trial.set_user_attr(name, value)
             for name, value in outcome.constraints.items():
                 trial.set_constraint(name, value)
-            if outcome.state == "failed":
+            if outcome.state in ("failed", "stopped"):
                 trial.set_user_attr(ERROR, outcome.error)
-                if not retry:
+                if again:
+                    self.queue_again(trial, attempt, stops)
+                else:
                     trial.set_user_attr(GIVEN_UP, True)
-            if retry:
-                self.queue_again(trial, attempt + 1)
             self.tell(trial, outcome)
         except (UpdateFinishedTrialError, ValueError) as error:
             log.warning("Trial %d was ended by another process, which took this one for dead: %s", trial.number, error)
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
-        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(outcome.state, TrialState.FAIL)
         try:
-            self.study.tell(trial, outcome.values or None, state[outcome.state])
+            self.study.tell(trial, outcome.values or None, state)
         except UpdateFinishedTrialError:
             raise
         except RuntimeError:
@@ -148,20 +169,35 @@ class Trials:
             self.exhausted = True
             self.study.set_user_attr(EXHAUSTED, True)
 
-    def queue_again(self, trial: Trial, attempt: int) -> None:
-        """Queue a failed trial's parameters as a new trial, which the next process that asks gets."""
-        origin = trial.user_attrs.get(RETRY_OF, trial.number)
+    def queue_again(self, trial: Trial, attempt: int, stops: int) -> None:
+        """Queue a trial's parameters as a new trial, which the next process that asks gets."""
         others = (other.user_attrs for other in self.study.get_trials(deepcopy=False))
-        if any(other.get(RETRY_OF) == origin and other.get(ATTEMPT) == attempt for other in others):
+        if any(other.get(RETRY_OF) == trial.number for other in others):
             return  # by a process that was killed before it could end the trial itself
 
         # What a sampler noted, such as the point of a grid or the generation, holds for the retry too.
         notes = self.storage.get_trial_system_attrs(trial._trial_id)
         notes = {key: value for key, value in notes.items() if not key.startswith("constraints")}
+        if trial.params:
+            notes["fixed_params"] = trial.params
         self.study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
-                system_attrs={**notes, "fixed_params": trial.params},
-                user_attrs={RETRY_OF: origin, ATTEMPT: attempt},
+                system_attrs=notes,
+                user_attrs={RETRY_OF: trial.number, ATTEMPT: attempt, STOPS: stops},
             )
         )
+
+    def twin_of(self, trial: Trial) -> FrozenTrial | None:
+        """A finished trial with the same overrides, whose job would be the same."""
+        overrides = trial.user_attrs["overrides"]
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        others = self.study.get_trials(deepcopy=False, states=states)
+        return next((other for other in others if other.user_attrs.get("overrides") == overrides), None)
+
+    def leave_to_job(self, trial: Trial, folder: Path) -> None:
+        """Let the process that runs a trial's job own it: who goes on with the study waits for that process."""
+        owner = read_marker(folder)
+        if owner:
+            trial.set_user_attr(OWNER, owner)
+        self.mine.discard(trial.number)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
@@ -9,7 +10,14 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hydra_plugins.optuna_sweeper._process import JobProcess
+from hydra_plugins.trashlite.jobs import exit_on_sigterm
+from hydra_plugins.trashlite.report import no_report, report_now
 from trashlite.errors import UserError
+
+# Nodes that take any key from the command line: figures, and arguments of whatever class is chosen.
+OPEN = {name: DictConfig({}, flags={"struct": False}) for name in ("sampler", "pruner", "constraints", "params")}
+ConfigStore.instance().store(group="hydra/sweeper", name="open_nodes", node=DictConfig(OPEN))
 
 
 class OptunaSweeper(Sweeper):
@@ -23,6 +31,7 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
+        hydra_context.callbacks.callbacks.append(JobProcess())  # goes with every job to wherever it runs
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -39,8 +48,14 @@ class OptunaSweeper(Sweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
+        exit_on_sigterm()
+        search = None
         try:
             settings = Settings.create(self.settings, self.config)
-            Search(settings, self.config, self.hydra_context.config_loader, self.launcher, arguments).run()
+            search = Search(settings, self.config, self.hydra_context.config_loader, self.launcher, arguments)
+            search.run()
         except UserError as error:
+            if search and search.has_begun:
+                report_now(search.folder)
+            no_report()  # at the end of the process, where it would stand below this message
             raise CompactHydraException(str(error)) from error

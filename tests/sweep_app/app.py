@@ -7,9 +7,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from hydra_plugins.trashlite.jobs import sweep_trial
 from trashlite.errors import Pruned
 from trashlite.reports.run_record import write_record
-from trashlite.sweeps.jobs import sweep_trial
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

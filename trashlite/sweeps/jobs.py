@@ -1,102 +1,39 @@
-"""What Hydra needs around jobs: their folders, a check of them before, the record that each leaves.
-
-Imported by every process that runs jobs (its callbacks are unpickled there), so the resolvers stand here.
-"""
+"""Jobs of a sweep as plain data: the record each leaves, and the overrides it was given."""
 
 import json
-import signal
-import sys
-import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-
-from trashlite.errors import UserError
-from trashlite.inputs import INPUTS, check_inputs
-
 RECORD = "run.json"
-
-
-def run_dir(resume: str | None, new_folder: str) -> str:
-    """A resumed run goes on in its own folder: the one above the checkpoint's."""
-    return str(Path(resume).resolve().parent.parent) if resume else new_folder
-
-
-def sweep_dir(study_name: str | None, new_folder: str) -> str:
-    """A search goes on in its own folder when the same command is given again."""
-    return f"logs/sweeps/{study_name}" if study_name else new_folder
-
-
-OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
-OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True)
-OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
-
-
-def sweep_trial() -> dict[str, Any] | None:
-    """Whose job this is, `study`, `params`, and `number` or `promoted_from`; None outside an Optuna sweep."""
-    if not HydraConfig.initialized():
-        return None
-    trial = OmegaConf.select(HydraConfig.get(), "sweeper.trial")  # type: ignore[arg-type]
-    return None if trial is None else OmegaConf.to_container(trial)  # type: ignore[return-value]
-
-
-def is_trial() -> bool:
-    """Whether this job is a trial of an Optuna study, which may be pruned; a promoted one is not."""
-    return "number" in (sweep_trial() or {})
-
-
-class CheckOutputFolder(Callback):
-    """Stop with one clear line before a folder is made: it cannot be written, or a file to start from is missing."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
-            check_job(config)
-        except UserError as error:
-            sys.stderr.write(f"{error}\n")
-            sys.exit(1)
-        self.check(config.hydra.run.dir, "hydra.run.dir")
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self.check(config.hydra.sweep.dir, "hydra.sweep.dir")
-
-    @staticmethod
-    def check(folder: str, key: str) -> None:
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
-            sys.exit(1)
-
-
-def check_job(config: DictConfig) -> None:
-    """Check the files a job reads, see `check_inputs`."""
-
-    def value(key: str) -> Any:
-        if OmegaConf.is_missing(config, key):
-            return "???"
-        found = OmegaConf.select(config, key)
-        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
-
-    check_inputs({key: value(key) for key in INPUTS})
-
-
-def exit_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, with exit code 143; Lightning alone would make it 0."""
-
-    def stop(signum: int, frame: Any) -> None:
-        sys.exit(128 + signum)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+REMOVED = "(removed)"  # the value of a key that `~key` took away
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record a job left in its folder; empty where it left none."""
-    path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The record a job left in its folder; empty where it left none, with an `error` where it is broken."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        return {"error": f"{RECORD} cannot be read: {error}"}
+    return record if isinstance(record, dict) else {"error": f"{RECORD} holds no record"}
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Key and value of `key=value`, `+key=value`, `~key`, `group@package=option`: `+a.b=3` gives `("a.b", 3)`.
+
+    Numbers become numbers and quotes go; anything else stays as it was written.
+    """
+    key, _, value = text.lstrip("+~").partition("=")
+    return key.strip(), REMOVED if text.startswith("~") else plain_value(value.strip())
+
+
+def plain_value(text: str) -> Any:
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            pass
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1].replace(f"\\{text[0]}", text[0])
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import re
@@ -9,22 +10,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from trashlite.errors import UserError
 from trashlite.files import write_text
 
 if TYPE_CHECKING:  # Hydra imports this module at every start, Optuna takes a second
     from optuna import Study
     from optuna.storages import BaseStorage
+    from sqlalchemy.engine import URL
 
 RECORD = "sweep.json"
 JOURNAL = "journal:"
 LOCK_TIMEOUT = 60  # seconds that a writer waits for the others of an SQLite file
-PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/@]*)@")
+SECRETS = ("password", "passfile", "sslpassword")  # settings of an address that belong to nobody else
+INTERPOLATION = re.compile(r"\$\{[^{}]*\}")
 WHERE_PASSWORDS_GO = (
     "Let an environment variable hold the whole address, hydra.sweeper.storage='${oc.env:STUDY_URL}', or leave the "
-    "password out and put it into ~/.pgpass (or PGPASSWORD): this way no saved configuration and no log shows it."
+    "password out and put it into ~/.pgpass (or PGPASSWORD, PGPASSFILE): this way no saved configuration and no log "
+    "shows it."
 )
 
 
@@ -34,20 +36,42 @@ def study_url(storage: str | None, folder: Path) -> str:
 
 
 def check_no_password(setting: str | None) -> None:
-    """Refuse an address, not yet resolved, that spells its password out: Hydra saves it beside every job.
+    """Refuse an address, not yet resolved, that spells a password out: Hydra saves it beside every job.
 
     Raises:
-        UserError: there is a password in it.
+        UserError: there is a password in it, or the path of a file with one.
     """
-    found = PASSWORD.search(setting or "")
-    if found and found[2] and not found[2].startswith("${"):
-        raise UserError(
-            f"hydra.sweeper.storage={without_password(str(setting))} holds a password. {WHERE_PASSWORDS_GO}"
-        )
+    spelled = setting or ""
+    while INTERPOLATION.search(spelled):  # from the inside out: one may stand in another
+        spelled = INTERPOLATION.sub("", spelled)
+    parts = _parse(spelled)
+    names = {item.partition("=")[0].lower() for item in re.split("[?&]", spelled)[1:]}
+    if names & set(SECRETS) or (parts and (parts.password or "@" in (parts.host or ""))):
+        raise UserError(f"hydra.sweeper.storage={without_password(spelled)} holds a password. {WHERE_PASSWORDS_GO}")
 
 
 def without_password(url: str) -> str:
-    return PASSWORD.sub(r"\1@", url)
+    """The address for people and records: password, and settings in it that hold or name one, are cut out."""
+    if url.startswith((JOURNAL, "sqlite:")):
+        return url
+    parts = _parse(url)
+    if parts is None:
+        return f"{url.partition('://')[0]}://…" if "://" in url else "…"
+    host = str(parts.host or "").rpartition("@")[2]  # an @ in a password that is not written as %40
+    query = {key: value for key, value in parts.query.items() if key.lower() not in SECRETS}
+    shown = parts.create(parts.drivername, parts.username, None, host or None, parts.port, parts.database, query)
+    return shown.render_as_string()
+
+
+def _parse(url: str) -> URL | None:
+    """The parts of the address of a data base; None: it is none."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return None if url.startswith((JOURNAL, "sqlite:")) else make_url(url)
+    except (ArgumentError, ValueError):
+        return None
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -60,35 +84,35 @@ def open_storage(url: str) -> BaseStorage:
     from optuna.storages.journal import JournalFileBackend
     from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
+    from trashlite.sweeps.patience import PatientStorage
+
     if url.startswith(JOURNAL):
         path = Path(url.removeprefix(JOURNAL)).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         backend = JournalFileBackend(str(path), lock_obj=_journal_lock(path))
         return optuna.storages.JournalStorage(backend)
-    kind = url.partition(":")[0]
+    kind, name = url.partition(":")[0], without_password(url)
     if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
         raise UserError(
-            f"hydra.sweeper.storage={without_password(url)}: choose sqlite:///PATH, postgresql://USER@HOST/NAME or "
-            "journal:PATH."
+            f"hydra.sweeper.storage={name}: choose sqlite:///PATH, postgresql://USER@HOST/NAME or journal:PATH."
         )
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if kind == "sqlite":
-        options = {"creator": lambda: _connect_sqlite(url.removeprefix("sqlite:///"))}
     for attempt in range(5):
         try:
-            return optuna.storages.RDBStorage(
-                url.replace("postgresql://", "postgresql+psycopg://", 1), engine_kwargs=options
-            )
+            if kind == "sqlite":
+                creator = functools.partial(_connect_sqlite, url.removeprefix("sqlite:///"))
+                return optuna.storages.RDBStorage(url, engine_kwargs={"creator": creator})
+            driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
+            return PatientStorage(driver, name, {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}})
         except ImportError as error:
             raise UserError("PostgreSQL needs psycopg: pip install -r requirements-cluster.txt") from error
         except ArgumentError as error:
-            raise UserError(f"hydra.sweeper.storage={without_password(url)} is no address of a data base.") from error
+            raise UserError(f"hydra.sweeper.storage={name} is no address of a data base.") from error
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError) as error:
             # Two processes that make the tables at once disturb each other, and then find them made.
             if attempt == 4:
                 reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
                 what = "cannot be reached" if isinstance(error, OperationalError) else "cannot be used"
-                raise UserError(f"The study's storage {without_password(url)} {what}: {reason}") from error
+                raise UserError(f"The study's storage {name} {what}: {reason}") from error
             time.sleep(0.2 + random.random() * 0.3)
     raise AssertionError("unreachable")
 
@@ -148,21 +172,27 @@ def create_study(storage: BaseStorage, name: str, directions: list[str], pruner:
     return study
 
 
-def write_sweep(folder: Path, config: DictConfig, **facts: Any) -> None:
-    """Leave `sweep.json`, which tells a reader what the sweep was and `load_study` where its study lies."""
-    setting = OmegaConf.to_container(config.hydra.sweeper, resolve=False)["storage"]  # type: ignore[call-overload, index]
-    url = without_password(study_url(config.hydra.sweeper.storage, folder))
-    record = {**facts, "storage": url, "storage_setting": setting}
+def write_sweep(folder: Path, setting: str | None, storage: str | None, **facts: Any) -> None:
+    """Leave `sweep.json`, which tells a reader what the sweep was and `load_study` where its study lies.
+
+    Args:
+        setting: `storage` as it was set, not resolved: a variable may hold the address.
+    """
+    record = {**facts, "storage": without_password(study_url(storage, folder)), "storage_setting": setting}
     write_text(folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2))
 
 
-def load_study(folder: Path) -> Study | None:
+def load_study(folder: Path, pruner: Any = None) -> Study | None:
     """The study of a sweep's folder, which may have been moved; None where no Optuna sweep ran.
+
+    Args:
+        pruner: of Optuna, for a process that reports how a trial goes.
 
     Raises:
         UserError: its data base cannot be reached.
     """
     import optuna
+    from omegaconf import OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
     path = Path(folder) / RECORD
@@ -175,6 +205,6 @@ def load_study(folder: Path) -> Study | None:
         setting = record["storage"]
     storage = open_storage(study_url(setting, Path(folder)))
     try:
-        return optuna.load_study(study_name=record["study_name"], storage=storage)
+        return optuna.load_study(study_name=record["study_name"], storage=storage, pruner=pruner)
     except KeyError:
         return None

@@ -14,6 +14,7 @@ from hydra_plugins.optuna_sweeper._search import Search
 from hydra_plugins.optuna_sweeper._settings import Settings
 from tests.harness import PROJECT
 from trashlite.reports.run_record import write_record
+from trashlite.sweeps.jobs import parse_override
 from trashlite.sweeps.storage import load_study
 
 Job = Callable[[dict[str, Any]], Any]
@@ -25,6 +26,7 @@ class CallingLauncher:
     def __init__(self, job: Job, folder: Path) -> None:
         self.job, self.folder = job, folder
         self.batches: list[list[dict[str, Any]]] = []
+        self.figures: dict[str, Any] = {}  # of every record
 
     @property
     def jobs(self) -> list[dict[str, Any]]:
@@ -43,7 +45,10 @@ class CallingLauncher:
             except Exception as error:
                 result.status, result._return_value = JobStatus.FAILED, error
             state = "completed" if result.status == JobStatus.COMPLETED else "failed"
-            write_record(self.folder / str(values["hydra.sweep.subdir"]), {"state": state, "model/macs": values["x"]})
+            write_record(
+                self.folder / str(values["hydra.sweep.subdir"]),
+                {"state": state, "model/macs": values["x"], **self.figures},
+            )
             returns.append(result)
         return returns
 
@@ -54,8 +59,11 @@ class Sweeps:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def prepare(self, job: Job, *arguments: str, objective: Sequence[str] = ("loss",), **given: Any) -> Search:
-        defaults = OmegaConf.load(PROJECT / "conf/hydra/sweeper/optuna.yaml")
+    def prepare(
+        self, job: Job, *arguments: str, objective: Sequence[str] = ("loss",), typed: Sequence[str] = (), **given: Any
+    ) -> Search:
+        defaults: Any = OmegaConf.load(PROJECT / "conf/hydra/sweeper/optuna.yaml")
+        del defaults["defaults"]  # nodes of the plugin, which Hydra composes
         sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": 1}
         directions = ["minimize"] * len(objective)
         storage = f"journal:{self.folder / 'journal.log'}"
@@ -67,9 +75,10 @@ class Sweeps:
             **given,
         }
         sweeper = OmegaConf.merge({**defaults, "seed": 1, "sampler": sampler}, given)
-        config = OmegaConf.create(
-            {"objective": list(objective), "hydra": {"sweep": {"dir": str(self.folder)}, "sweeper": sweeper}}
-        )
+        hydra = {"sweep": {"dir": str(self.folder)}, "sweeper": sweeper, "overrides": {"hydra": list(typed)}}
+        config = OmegaConf.create({"objective": list(objective), "hydra": hydra})
+        for key, value in map(parse_override, arguments):
+            OmegaConf.update(config, key, value)
         settings = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
         for name in ("_target_", "_recursive_", "_convert_", "seed"):
             settings.pop(name)

@@ -1,7 +1,8 @@
-"""What a search does with jobs that succeed, fail, are pruned or are interrupted."""
+"""Searches whose jobs succeed, fail or are pruned."""
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,6 @@ import pytest
 from hydra.errors import CompactHydraException
 from optuna.trial import TrialState
 
-from hydra_plugins.optuna_sweeper import _owner, _search
-from hydra_plugins.optuna_sweeper._promote import best_trials
 from tests.unit.hydra_plugins.conftest import Sweeps
 from trashlite.errors import Pruned, UserError
 
@@ -202,143 +201,6 @@ def test_an_unknown_figure_in_a_constraint_is_named(sweeps: Sweeps) -> None:
     assert "model/mac is no figure of run.json; choose from model/macs" in sweeps.study.trials[0].user_attrs["error"]
 
 
-class TestPromotion:
-    overrides = ("trainer.max_epochs=30", "x=7")
-
-    def promote(self, sweeps: Sweeps, job: Any = square, **given: Any) -> list[dict[str, Any]]:
-        launcher = sweeps.run(job, n_trials=8, promote_overrides=list(self.overrides), **given)
-        return [job for job in launcher.jobs if "promoted_from" in job["hydra.sweeper.trial"]]
-
-    def test_the_best_run_again_with_more(self, sweeps: Sweeps) -> None:
-        jobs = self.promote(sweeps, promote=2)
-        study = sweeps.study
-        best = sorted(study.trials, key=lambda trial: trial.value)[:2]
-        assert [job["hydra.sweeper.trial"]["promoted_from"] for job in jobs] == [trial.number for trial in best]
-        assert [job["hydra.sweep.subdir"] for job in jobs] == [f"promoted_{trial.number}" for trial in best]
-        assert all("number" not in job["hydra.sweeper.trial"] for job in jobs)
-        assert all(job["trainer.max_epochs"] == 30 and job["x"] == 7 for job in jobs)
-        assert len(study.trials) == 8
-
-    def test_finished_ones_are_not_repeated(self, sweeps: Sweeps) -> None:
-        assert len(self.promote(sweeps, promote=2)) == 2
-        assert len(self.promote(sweeps, promote=3)) == 1
-        assert self.promote(sweeps, promote=3) == []
-
-    def test_the_front_comes_first(self, sweeps: Sweeps) -> None:
-        """For x in [-2, 2], (x², (x-1)²) is not dominated where x lies in [0, 1]."""
-
-        def two(job: dict[str, Any]) -> tuple[float, float]:
-            return job["x"] ** 2, (job["x"] - 1) ** 2
-
-        jobs = self.promote(sweeps, two, promote=8, objective=["a", "b"])
-        order = [job["hydra.sweeper.trial"]["params"]["x"] for job in jobs]
-        front = {trial.params["x"] for trial in sweeps.study.best_trials}
-        assert set(order[: len(front)]) == front
-        assert order[: len(front)] == sorted(front, key=lambda x: x**2)
-
-    def test_below_the_floor_the_cheapest_is_not_always_best(self) -> None:
-        """0.1 M MACs less save 0.0072 of the score; 0.01 of F1 gains 0.0120."""
-        study = optuna.create_study(directions=["maximize", "minimize"])
-        figures = [{"val/f1": f1, "model/macs": macs} for f1, macs in ((0.31, 2e5), (0.36, 3e5), (0.37, 2e6))]
-        for record in figures:
-            study.add_trial(optuna.trial.create_trial(values=list(record.values())))
-        score = {"baseline_f1": 0.8342, "baseline_macs": 13_863_553, "floor": 0.5}
-        assert [trial.number for trial in best_trials(study, 3, figures.__getitem__, score)] == [1, 0, 2]
-        assert [trial.number for trial in best_trials(study, 2, figures.__getitem__, {})] == [2, 1]
-
-    def test_a_failed_one_is_told_and_run_again(self, sweeps: Sweeps) -> None:
-        def fails_promoted(job: dict[str, Any]) -> float:
-            if job["x"] == 7:
-                raise RuntimeError("no")
-            return job["x"]
-
-        with pytest.raises(UserError, match="Promoted jobs failed: promoted_"):
-            self.promote(sweeps, fails_promoted, promote=1)
-        assert len(self.promote(sweeps, promote=1)) == 1
-
-
-class TestInterrupted:
-    def test_ctrl_c_fails_what_runs_and_queues_it_again(self, sweeps: Sweeps, caplog: pytest.LogCaptureFixture) -> None:
-        def stopped_at_the_third(job: dict[str, Any]) -> float:
-            if job["hydra.sweep.subdir"] == 2:
-                raise KeyboardInterrupt
-            return job["x"]
-
-        with pytest.raises(SystemExit) as stop:
-            sweeps.run(stopped_at_the_third, n_trials=5)
-        assert stop.value.code == 130
-        assert "2 of 5 trials are finished. The same command goes on" in caplog.text
-        assert sweeps.states() == ["COMPLETE", "COMPLETE", "FAIL", "WAITING"]
-        record = json.loads((sweeps.folder / "2" / "run.json").read_text()) if (sweeps.folder / "2").exists() else None
-        assert record is None or record["state"] == "failed"
-
-        launcher = sweeps.run(square, n_trials=5)
-        assert sweeps.states() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-        trials = sweeps.study.trials
-        assert launcher.jobs[0]["x"] == trials[2].params["x"] == trials[3].params["x"]
-
-    def test_a_trial_of_a_dead_process_is_run_again(self, sweeps: Sweeps) -> None:
-        search = sweeps.prepare(square, n_trials=3)
-        search.study, search.trials = search.open_study()
-        search.trials.owner = {**search.trials.owner, "pid": 2**22 + 1}  # above Linux' largest
-        [trial] = search.trials.claim(1, search.trials.count())
-        search.job(trial)
-        sweeps.run(square, n_trials=3)
-        assert sweeps.states() == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-        assert sweeps.study.trials[1].params == sweeps.study.trials[0].params
-
-    def test_a_result_that_a_dead_process_left_is_kept(self, sweeps: Sweeps) -> None:
-        search = sweeps.prepare(square, n_trials=2)
-        search.study, search.trials = search.open_study()
-        search.trials.owner = {**search.trials.owner, "pid": 2**22 + 1}
-        [trial] = search.trials.claim(1, search.trials.count())
-        (sweeps.folder / "0").mkdir()
-        (sweeps.folder / "0" / "run.json").write_text(json.dumps({"state": "completed", "objective": [0.25]}))
-        launcher = sweeps.run(square, n_trials=2)
-        assert len(launcher.jobs) == 1
-        assert sweeps.study.trials[trial.number].value == 0.25
-
-    def test_a_trial_of_a_living_process_is_left_alone(self, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
-        other = sweeps.prepare(square, n_trials=3)
-        other.study, other.trials = other.open_study()
-        [trial] = other.trials.claim(1, other.trials.count())
-        own = sweeps.prepare(square, n_trials=3)
-        launcher = sweeps.launcher
-
-        def other_ends(seconds: float) -> None:
-            other.study.tell(trial.number, 1.0)
-
-        monkeypatch.setattr(_search.time, "sleep", other_ends)
-        own.run()
-        assert [job["hydra.sweep.subdir"] for job in launcher.jobs] == [1, 2]
-        assert sweeps.states() == ["COMPLETE"] * 3
-
-    def test_one_too_many_is_given_back(self, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
-        one, two = (sweeps.prepare(square, n_trials=1) for _ in range(2))
-        for search in (one, two):
-            search.study, search.trials = search.open_study()
-        monkeypatch.setattr("hydra_plugins.optuna_sweeper._trials.time.sleep", lambda seconds: None)
-        ask = two.study.ask
-
-        def ask_after_the_other() -> optuna.Trial:
-            assert len(one.trials.claim(1, one.trials.count())) == 1
-            return ask()
-
-        monkeypatch.setattr(two.study, "ask", ask_after_the_other)
-        assert two.trials.claim(1, two.trials.count()) == []
-        assert sweeps.states() == ["RUNNING", "WAITING"]
-
-    def test_another_machine_is_given_up_when_its_heart_stops(self, sweeps: Sweeps) -> None:
-        search = sweeps.prepare(square, n_trials=3)
-        search.study, search.trials = search.open_study()
-        search.trials.owner = {"host": "elsewhere", "pid": 1, "started": "1"}
-        [trial] = search.trials.claim(1, search.trials.count())
-        now = _owner.time.time()
-        for age, abandoned in ((10, False), (_owner.LATE_SECONDS + 10, True)):
-            trial.set_user_attr(_owner.BEAT, now - age)
-            assert _owner.is_abandoned(search.study.trials[0]) is abandoned
-
-
 def test_a_password_is_refused_before_anything_is_written(sweeps: Sweeps) -> None:
     with pytest.raises(UserError) as caught:
         sweeps.run(square, storage="postgresql://me:secret@host/db")
@@ -366,8 +228,92 @@ def test_directions_must_fit_the_objective_and_the_study(sweeps: Sweeps) -> None
 def test_a_study_keeps_its_settings(sweeps: Sweeps) -> None:
     sweeps.run(square, "backbone=small", "threads=1", n_trials=1)
     sweeps.run(square, "threads=2", "backbone=small", "logger.wandb=null", n_trials=2)
-    with pytest.raises(UserError, match=r"backbone=small.*backbone=large.*study_name=NAME"):
+    with pytest.raises(UserError, match=r"backbone=small then, large now.*study_name=NAME"):
         sweeps.run(square, "backbone=large", n_trials=3)
+
+
+def test_a_file_that_was_edited_counts_as_other_settings(sweeps: Sweeps) -> None:
+    """Nothing else is typed; what is composed is another thing."""
+    first = sweeps.prepare(square, n_trials=1)
+    first.config.trainer = {"max_epochs": 8}
+    first.run()
+    second = sweeps.prepare(square, n_trials=2)
+    second.config.trainer = {"max_epochs": 9}
+    with pytest.raises(UserError, match=r"trainer.max_epochs=8 then, 9 now"):
+        second.run()
+    assert sweeps.launcher.jobs == []
+
+
+def test_a_study_of_a_former_version_goes_on_by_its_command(sweeps: Sweeps) -> None:
+    """It had noted no configuration, and its functions may have moved since."""
+    sweeps.run(square, "backbone=small", n_trials=1)
+    storage = sweeps.study._storage
+    for name in ("config", "settings"):
+        storage.set_study_user_attr(sweeps.study._study_id, name, None if name == "config" else ["backbone=small"])
+    with pytest.raises(UserError, match=r"backbone=small then, backbone=large now"):
+        sweeps.run(square, "backbone=large", n_trials=2)
+    sweeps.run(square, "backbone=small", n_trials=2)
+    assert sweeps.states() == ["COMPLETE"] * 2
+
+
+def test_no_point_is_run_twice(sweeps: Sweeps) -> None:
+    launcher = sweeps.run(square, n_trials=20, params={"x": "choice(1,2,3)"}, n_jobs=4)
+    assert sorted(job["x"] for job in launcher.jobs) == [1, 2, 3]
+    trials = sweeps.study.trials
+    assert [trial.value for trial in trials] == [trial.params["x"] ** 2 for trial in trials]
+    assert sum("same_as" in trial.user_attrs for trial in trials) == 17
+    assert all(trial.user_attrs["overrides"] == trials[trial.user_attrs["same_as"]].user_attrs["overrides"]
+               for trial in trials if "same_as" in trial.user_attrs)  # fmt: skip
+
+
+def test_a_search_begins_with_the_points_it_is_given(sweeps: Sweeps) -> None:
+    points = [{"x": 0.5, "y": "b"}, {"x": -1.25}]
+    sweeps.run(square, "y=choice(a,b)", n_trials=1, enqueue=points)
+    launcher = sweeps.run(square, "y=choice(a,b)", n_trials=4, enqueue=points)  # it goes on, and queues none again
+    assert launcher.jobs[0]["x"] == -1.25
+    assert [trial.params["x"] for trial in sweeps.study.trials][:2] == [0.5, -1.25]
+    assert sweeps.study.trials[0].params["y"] == "b"
+    assert len({trial.params["x"] for trial in sweeps.study.trials}) == 4
+
+
+def points_of(config: Any) -> list[dict[str, Any]]:
+    return [{"x": float(config.backbone)}]
+
+
+def test_a_function_may_give_the_points(sweeps: Sweeps) -> None:
+    launcher = sweeps.run(square, "backbone=1.5", n_trials=1, enqueue=f"{__name__}.points_of")
+    assert launcher.jobs[0]["x"] == 1.5
+
+
+def test_a_finished_search_is_no_failure_however_many_trials_failed(sweeps: Sweeps) -> None:
+    def fails_at_first(job: dict[str, Any]) -> float:
+        if job["hydra.sweep.subdir"] < 4:
+            raise RuntimeError("no")
+        return 1.0
+
+    sweeps.run(fails_at_first, n_trials=8, max_retries=0, max_failure_rate=0.5)
+    assert sweeps.run(square, n_trials=4, max_failure_rate=0.1).jobs == []
+
+
+def test_each_trial_is_a_line_with_the_best_so_far(sweeps: Sweeps, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        sweeps.run(lambda job: job["x"], n_trials=3, params={"x": "choice(3,1,2)"}, sampler=GRID)
+    lines = [line for line in caplog.messages if line[0].isdigit()]
+    assert [line.partition(" ")[0] for line in lines] == ["1/3", "2/3", "3/3"]
+    values = [trial.value for trial in sweeps.study.trials]
+    best = sweeps.study.best_trial
+    assert lines[2] == f"3/3 trial 2: loss {values[2]:g}; best loss {best.value:g} ({best.number})"
+    assert all(len(line) <= 70 and " left" in line for line in lines[:2])
+
+
+GRID = {"_target_": "optuna.samplers.GridSampler"}
+
+
+def test_a_sampler_names_the_package_that_it_lacks(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    sampler = {"_target_": "optuna.samplers.CmaEsSampler", "seed": 1}
+    with pytest.raises(UserError, match="CmaEsSampler needs a package that is not here: pip install cmaes"):
+        sweeps.run(square, "y=interval(0,1)", n_trials=9, sampler=sampler)
 
 
 def test_changed_choices_are_one_clear_message(sweeps: Sweeps) -> None:
@@ -386,7 +332,8 @@ def conditional(cfg: Any, trial: optuna.Trial) -> dict[str, Any]:
 def test_a_function_may_choose(sweeps: Sweeps) -> None:
     custom = f"{__name__}.conditional"
     launcher = sweeps.run(square, n_trials=12, params={}, custom_search_space=custom)
-    for job, trial in zip(launcher.jobs, sweeps.study.trials, strict=True):
+    trials = sweeps.study.trials
+    for job, trial in [(job, trials[job["hydra.sweep.subdir"]]) for job in launcher.jobs]:
         if trial.params["kind"] == "wide":
             assert job["x"] == trial.params["width"]
             assert job["blocks"] == ["ds r1", None, {"a": 0.5}]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hydra_plugins.trashlite.jobs import check_job
 from tests.harness import compose_config
 from trashlite.errors import UserError
-from trashlite.sweeps.jobs import check_job
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The picture a person chooses from: every job of a sweep by MACs and F1, its front, and the score."""
+"""Picture of every job of a sweep by MACs and F1, with the front and the score, to choose from."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ LABELLED = 6  # jobs of the front that carry their name
 BEST = "#f6c344"
 
 
-def front_figure(table: SweepTable, constants: dict[str, float]) -> Figure:
-    """Every job by MACs and F1, the non-dominated ones joined, over the contours of the score.
+def front_figure(table: SweepTable, constants: dict[str, float], data: str) -> Figure:
+    """Every job on a data set by MACs and F1, the non-dominated ones joined, over the contours of the score.
 
     Args:
         constants: `baseline_f1`, `baseline_macs` and `floor` of the score.
@@ -31,7 +31,8 @@ def front_figure(table: SweepTable, constants: dict[str, float]) -> Figure:
     Raises:
         NothingToShow: fewer than two completed jobs have both figures, or all have the same MACs.
     """
-    known = [job for job in table.jobs if job.f1 is not None and job.macs]
+    jobs = [job for job in table.jobs if job.data == data]
+    known = [job for job in jobs if job.f1 is not None and job.macs]
     completed = [job for job in known if job.state == "completed"]
     if len(completed) < 2:
         raise NothingToShow("fewer than two completed jobs have both F1 and MACs")
@@ -42,9 +43,9 @@ def front_figure(table: SweepTable, constants: dict[str, float]) -> Figure:
     set_limits(axes, *place(known), constants["floor"])
     draw_score(axes, constants)
     front = sorted((job for job in completed if job.name in table.front), key=lambda job: place([job]))
-    draw_jobs(axes, known, front, table.best)
+    draw_jobs(axes, known, front, table.best_of(data))
     draw_promotions(axes, completed)
-    draw_untrained(axes, [job.macs for job in table.jobs if job.state == "pruned" and job.f1 is None and job.macs])
+    draw_untrained(axes, [job.macs for job in jobs if job.state == "pruned" and job.f1 is None and job.macs])
     axes.set_xlabel("MACs of one image (millions)")
     axes.set_ylabel("val F1 (macro)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=7.5, frameon=False,
@@ -85,21 +86,19 @@ def draw_jobs(axes: Axes, jobs: Sequence[Job], front: Sequence[Job], best: Job |
         ("pruned", [job for job in jobs if job.state == "pruned"], {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8}),
         ("dominated", [job for job in completed if job not in front],
          {"s": 22, "c": OTHER, "edgecolors": "white", "lw": 0.4}),
-        ("front", [job for job in front if not job.promoted_from],
-         {"s": 34, "c": FRONT, "edgecolors": "white", "lw": 0.5}),
+        ("front", list(front), {"s": 34, "c": FRONT, "edgecolors": "white", "lw": 0.5}),
         ("promoted (full training)", [job for job in completed if job.promoted_from],
          {"marker": "D", "s": 62, "facecolors": "none", "edgecolors": PROMOTED, "lw": 1.2}),
-        ("best score", [job for job in completed if job is best],
+        ("best", [job for job in completed if job is best],
          {"marker": "*", "s": 190, "c": BEST, "edgecolors": "black", "lw": 0.6}),
     )  # fmt: skip
     for order, (label, group, style) in enumerate(groups):
         if group:
             axes.scatter(*place(group), label=label, zorder=4 + order, **style)
-    for is_promoted, colour in ((False, FRONT), (True, PROMOTED)):
-        if steps := [job for job in front if bool(job.promoted_from) == is_promoted]:
-            macs, f1 = place(steps)
-            # A network may cost more than it has to: the front goes on to the right.
-            axes.step([*macs, axes.get_xlim()[1]], [*f1, f1[-1]], where="post", color=colour, lw=1.1, zorder=3)
+    if front:
+        macs, f1 = place(front)
+        # A network may cost more than it has to: the front goes on to the right.
+        axes.step([*macs, axes.get_xlim()[1]], [*f1, f1[-1]], where="post", color=FRONT, lw=1.1, zorder=3)
 
 
 def draw_score(axes: Axes, constants: dict[str, float]) -> None:

@@ -4,21 +4,34 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
-from trashlite.reports.sweep.table import HEADINGS, NUMERIC, SweepTable
+from trashlite.reports.sweep.records import Job
+from trashlite.reports.sweep.table import NUMERIC, SweepTable, relative
 
+FOLDED = 48  # characters of settings that are shown before a click
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.scroll { overflow-x: auto; }
+:root { color-scheme: light dark; --ink: #222; --soft: #888; --paper: #fff; --band: #f4f4f4; --line: #e3e3e3;
+  --front: #fdf0ee; --bad: #b2182b; --link: #0b57a4; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #8a8a8a; --paper: #16181b; --band: #24272b;
+  --line: #34383d; --front: #3a2422; --bad: #ff8a80; --link: #7db7f0; } }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 1200px; padding: 0 1rem;
+  color: var(--ink); background: var(--paper); }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } a { color: var(--link); }
+.scroll { overflow: auto; max-height: 80vh; }
 table { border-collapse: collapse; font-size: 13px; }
-th { cursor: pointer; text-align: left; position: sticky; top: 0; background: #f4f4f4; user-select: none; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
+th { cursor: pointer; text-align: left; position: sticky; top: 0; background: var(--band); user-select: none; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.words { overflow-wrap: anywhere; min-width: 9rem; }
+td.words { overflow-wrap: anywhere; min-width: 9rem; max-width: 28rem; } td.word { white-space: nowrap; }
 th[data-up]::after { content: " ▾"; } th[data-up="1"]::after { content: " ▴"; }
-tr.front td { background: #fdf0ee; } tr.pruned, tr.unfinished { color: #888; } tr.failed { color: #b2182b; }
-img { max-width: 100%; height: auto; } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
+tr.front td { background: var(--front); }
+tr.pruned, tr.unfinished { color: var(--soft); } tr.failed { color: var(--bad); }
+details summary { cursor: pointer; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+pre { background: var(--band); padding: .8rem; overflow-x: auto; }
+@media (max-width: 600px) { body { margin: .8rem auto; padding: 0 .6rem; } th, td { padding: .25rem .35rem; }
+  table { font-size: 12px; } td.words { min-width: 14rem; } }
 """
 
 # A click sorts, another turns the order round; empty cells stay at the end either way.
@@ -46,40 +59,57 @@ def page(
         notes: what is left out, and why.
         experiment: YAML of the best job.
     """
-    parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(table.counts())}.</p>"]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(table.counts())}. A click on a heading sorts. Shaded: no other job "
+        f"{'on the same data ' if len(table.data_sets) > 1 else ''}has both a higher F1 and fewer MACs.</p>",
+        html_table(table),
+    ]
+    parts += [f"<p>All jobs: {escape(table.common)}</p>"] if table.common else []
     for caption, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()
         parts.append(f'<h2>{escape(caption)}</h2>\n<img alt="{escape(caption)}" src="data:image/png;base64,{data}">')
     parts += [f"<p>{escape(note)}</p>" for note in notes]
-    parts.append("<h2>Jobs</h2>\n<p>A click on a heading sorts. Shaded: no other job has both a higher F1 and fewer "
-                 f"MACs.</p>\n{html_table(table)}")  # fmt: skip
-    parts += [f"<p>All jobs: {escape(table.common)}</p>"] if table.common else []
     if experiment:
         parts.append(f"<h2>The best job as an experiment</h2>\n<pre>{escape(experiment)}</pre>")
     body = "\n".join(parts)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style></head>\n<body>\n{body}\n<script>{SCRIPT}</script>\n</body></html>\n"
     )
 
 
 def html_table(table: SweepTable) -> str:
-    headings = [*HEADINGS, "reason"]
-    head = "".join(f'<th class="{kind(heading)}">{escape(heading)}</th>' for heading in headings)
+    headings = [*table.headings, "reason"]
+    names = {"front": ""}
+    head = "".join(f'<th class="{kind(heading)}">{escape(names.get(heading, heading))}</th>' for heading in headings)
     rows = []
     for job in table.jobs:
         exact = {"trial": job.trial, "F1": job.f1, "MACs": job.macs, "params": job.params, "score": job.score,
                  "minutes": job.minutes}  # fmt: skip
-        cells = "".join(
-            f'<td class="{kind(heading)}"'
-            + (f' data-value="{"" if exact[heading] is None else exact[heading]}"' if heading in exact else "")
-            + f">{escape(cell)}</td>"
-            for heading, cell in zip(headings, [*table.cells(job), job.reason], strict=True)
-        )
+        cells = []
+        for heading, cell in zip(headings, [*table.cells(job), job.reason], strict=True):
+            value = ""
+            if heading in exact:
+                value = f' data-value="{"" if exact[heading] is None else exact[heading]}"'
+            elif heading == "job":
+                value = f' data-value="{escape(cell)}"'
+            shown = html_cell(cell, heading, table, job)
+            cells.append(f'<td class="{kind(heading)}"{value}>{shown}</td>')
         style = "front" if job.name in table.front else job.state
-        rows.append(f'<tr class="{style}">{cells}</tr>')
+        rows.append(f'<tr class="{style}">{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def html_cell(cell: str, heading: str, table: SweepTable, job: Job) -> str:
+    """Text, a link to the folder of a job, or long settings that a click unfolds."""
+    if heading == "job":
+        return f'<a href="{escape(quote(relative(str(job.folder), table.folder)))}/">{escape(cell)}</a>'
+    if heading == "overrides" and len(cell) > FOLDED:
+        return f"<details><summary>{escape(cell[:FOLDED])}…</summary>{escape(cell)}</details>"
+    return escape(cell)
 
 
 def kind(heading: str) -> str:

@@ -12,9 +12,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from trashlite.reports.pictures import plain_text
 from trashlite.reports.sweep.parameters import Parameter, Parameters
-from trashlite.reports.sweep.pictures import MOST_PARAMETERS, NothingToShow, new_figure, shorten
+from trashlite.reports.sweep.pictures import NothingToShow, new_figure, shorten
 
 COLOURS = "viridis"
+MOST_AXES = 6  # of parameters, by importance: more cannot be read
 ABSENT = -0.09  # where a line passes the axis of a parameter that its job does not have
 
 
@@ -34,7 +35,7 @@ def parallel_figure(parameters: Parameters) -> Figure:
     if not parameters.parameters:
         raise NothingToShow("the jobs do not differ in a setting")
     weights = parameters.importances(lambda job: None if job.f1 is None else -job.f1)
-    shown = sorted(parameters.parameters, key=lambda parameter: -weights.get(parameter.name, 0))[:MOST_PARAMETERS]
+    shown = sorted(parameters.parameters, key=lambda parameter: -weights.get(parameter.name, 0))[:MOST_AXES]
     columns = [[axis_place(parameter, values.get(parameter.name)) for _, values in lines] for parameter in shown]
     for name, figures in (("F1", [job.f1 for job, _ in lines]), ("MACs", [job.macs for job, _ in lines])):
         present = sorted({value for value in figures if value is not None})

@@ -28,6 +28,7 @@ def history_figure(jobs: Sequence[Job]) -> Figure:
     Raises:
         NothingToShow: fewer than two completed jobs have an F1.
     """
+    jobs = [job for job in jobs if not job.promoted_from]  # trained for longer, they would flatten the rest
     completed = [job for job in jobs if job.state == "completed"]
     if sum(job.f1 is not None for job in completed) < 2:
         raise NothingToShow("fewer than two completed jobs have an F1")
@@ -60,8 +61,6 @@ def draw_history(axes: Axes, jobs: Sequence[Job], values: Sequence[float | None]
         ("pruned", [(place, value) for place, value, job in known if job.state == "pruned"],
          {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8}),
         ("completed", completed, {"s": 20, "c": OTHER, "edgecolors": "white", "lw": 0.4}),
-        ("promoted (full training)", [(place, value) for place, value, job in known if job.promoted_from],
-         {"marker": "D", "s": 44, "facecolors": "none", "edgecolors": PROMOTED, "lw": 1.2}),
     )  # fmt: skip
     for label, points, style in groups:
         if points:

@@ -1,25 +1,20 @@
-"""What the jobs of a sweep, or of any folder of runs, left on disk."""
+"""Records that the jobs of a sweep, or of any folder of runs, left on disk."""
 
-import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
-from hydra.errors import HydraException
 
-from trashlite.sweeps.jobs import RECORD
+from trashlite.sweeps.jobs import RECORD, REMOVED, parse_override, read_record
 
 HYDRA, RESUMED = ".hydra", ".hydra_resumed"
 DEPTH = 3  # logs/multiruns/<time>/<job>
 STATES = ("completed", "pruned", "failed", "unfinished")
-REMOVED = "(removed)"  # the value of a key that `~key` took away
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a hundred configurations are read
 
 
 @dataclass(frozen=True)
@@ -49,14 +44,23 @@ class Job:
     """The overrides as key and plain value; the last one of a key counts."""
     trial_params: dict[str, Any] = field(default_factory=dict)
     """What an Optuna trial chose, under the names of its search space."""
+    data: str = ""
+    """The name of its data set's folder: figures of two data sets cannot be compared."""
+    kind: str = "train"
+    """The setting `job_type`, or `show_data`."""
+    floor: float | None = None
+    """The score's, of which F1 below it is not worth more for fewer MACs."""
 
 
-def read_jobs(folder: Path) -> list[Job]:
+def read_jobs(folder: Path, ceilings: Mapping[str, float] | None = None) -> list[Job]:
     """Return the jobs under a folder, or the run that it is, in the order of their names (numbers as numbers).
 
     A job whose record is missing or broken is unfinished: it hides no other.
+
+    Args:
+        ceilings: figure -> the constraint of the sweep; a job that exceeds one is pruned for the report.
     """
-    jobs = [read_job(path, path.relative_to(folder)) for path in find_jobs(folder, DEPTH)]
+    jobs = [read_job(path, path.relative_to(folder), ceilings or {}) for path in find_jobs(folder, DEPTH)]
     return sorted(jobs, key=lambda job: job_order(job.name))
 
 
@@ -76,15 +80,22 @@ def job_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (sys.maxsize, part) for part in Path(name).parts]
 
 
-def read_job(folder: Path, name: Path) -> Job:
-    record, problem = read_record(folder)
-    state = record.get("state")
+def read_job(folder: Path, name: Path, ceilings: Mapping[str, float]) -> Job:
+    record = read_record(folder)
+    state, problem = record.get("state"), ""
     if state not in STATES:
-        state, problem = "unfinished", problem or "stopped before its end"
+        state, problem = "unfinished", "stopped before its end"
+    broken = [f"{key} {record[key]:,.6g} > {most:,.6g}" for key, most in ceilings.items() if exceeds(record, key, most)]
+    if state == "completed" and broken:
+        state, problem = "pruned", f"breaks a constraint: {', '.join(broken)}"
     overrides = read_overrides(folder) or texts(record.get("overrides"))
     trial = record["trial"] if isinstance(record.get("trial"), dict) else {}
     number, origin = trial.get("number"), trial.get("promoted_from")
     reason = "" if state == "completed" else str(record.get("error") or record.get("reason") or problem)
+    config = read_yaml(folder / HYDRA / "config.yaml")
+    config = config if isinstance(config, dict) else {}
+    root = record.get("data") or of(config, "datamodule", "root") or ""
+    floor = of(config, "score", "floor")
     return Job(
         name=folder.name if name == Path() else str(name),
         folder=folder,
@@ -103,18 +114,21 @@ def read_job(folder: Path, name: Path) -> Job:
         promoted_from="" if origin is None else str(origin),
         settings=dict(parse_override(text) for text in overrides),
         trial_params=trial["params"] if isinstance(trial.get("params"), dict) else {},
+        data=Path(str(root)).name,
+        kind="show_data" if config.get("show_data") else str(config.get("job_type") or "train"),
+        floor=floor if isinstance(floor, int | float) else None,
     )
 
 
-def read_record(folder: Path) -> tuple[dict[str, Any], str]:
-    """The record of a job, and what is wrong with it."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}, ""
-    except (OSError, ValueError) as error:
-        return {}, f"{RECORD} cannot be read: {error}"
-    return (record, "") if isinstance(record, dict) else ({}, f"{RECORD} holds no record")
+def exceeds(record: dict[str, Any], name: str, ceiling: float) -> bool:
+    value = figure(record, name)
+    return value is not None and value > ceiling
+
+
+def of(config: dict[str, Any], group: str, key: str) -> Any:
+    """A setting that was saved, such as `datamodule.root`; None where there is none."""
+    node = config.get(group)
+    return node.get(key) if isinstance(node, dict) else None
 
 
 def read_overrides(folder: Path, parts: Sequence[str] = (HYDRA, RESUMED)) -> list[str]:
@@ -126,7 +140,7 @@ def read_overrides(folder: Path, parts: Sequence[str] = (HYDRA, RESUMED)) -> lis
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; None where it is missing or broken."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return None
 
@@ -159,34 +173,6 @@ def figure(record: dict[str, Any], name: str) -> float | None:
 
 def texts(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
-
-
-@cache
-def parse_override(text: str) -> tuple[str, Any]:
-    """Key and plain value of `key=value`, `+key=value`, `++key=value`, `~key`, `group@package=option`."""
-    try:
-        override = _parser().parse_override(text)
-    except HydraException:
-        key, _, value = text.lstrip("+~").partition("=")
-        return key, value
-    key = override.key_or_group + (f"@{override.package}" if override.package is not None else "")
-    return key, REMOVED if override.is_delete() else plain(override.value())
-
-
-@cache
-def _parser() -> OverridesParser:
-    return OverridesParser.create()
-
-
-def plain(value: Any) -> Any:
-    """Hydra's own value types as Python's."""
-    if isinstance(value, QuotedString):
-        return value.text
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def varied_keys(jobs: list[Job]) -> list[str]:

@@ -1,36 +1,31 @@
-"""What a sweep ends with: table, pictures, one page, and its best job ready to run again.
-
-python -m trashlite.reports.sweep.report DIR does the same for any folder of runs.
-"""
+"""Report of a sweep: table, pictures, one page, and its best job ready to run again."""
 
 from __future__ import annotations
 
-import atexit
+import json
 import logging
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-
 from trashlite.errors import UserError
 from trashlite.files import write_text
-from trashlite.reports.sweep.records import DEPTH, Job, find_jobs, read_jobs
+from trashlite.metrics import competition_score
+from trashlite.reports.pictures import save_figure
+from trashlite.reports.sweep.front import front_figure
+from trashlite.reports.sweep.page import page
+from trashlite.reports.sweep.parallel import parallel_figure
+from trashlite.reports.sweep.parameters import Parameters
+from trashlite.reports.sweep.pictures import DPI, NothingToShow, history_figure, importance_figure
+from trashlite.reports.sweep.records import DEPTH, HYDRA, Job, read_jobs, read_yaml
+from trashlite.reports.sweep.table import SweepTable, number
 
-if TYPE_CHECKING:  # Hydra imports this module at every start
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.console import Console
-
-    from trashlite.reports.sweep.table import SweepTable
 
 log = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parents[3]
 PICTURES, PAGE = "pictures", "report.html"
 CAPTIONS = {
     "front": "F1/MACs front",
@@ -38,30 +33,11 @@ CAPTIONS = {
     "importance": "Parameter importances",
     "parallel": "Parallel coordinates",
 }
+LEFT_OUT = {"submit": "only submitted", "show_data": "only showed data"}  # jobs that trained nothing
+DEFAULTS = Path(__file__).resolve().parents[3] / "conf" / "config.yaml"
 
-
-class SweepReport(Callback):
-    """Report a multirun when it ends, however it ends.
-
-    It reads what each job left in its own folder, so it is the same for every launcher.
-    """
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # Hydra skips `on_multirun_end` when a job failed or the sweep was stopped.
-        atexit.register(report_in_new_process, Path(config.hydra.sweep.dir).resolve())
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from rich.console import Console
-
-        atexit.unregister(report_in_new_process)
-        report_to(Console(stderr=True), Path(config.hydra.sweep.dir))
-
-
-def report_in_new_process(folder: Path) -> None:
-    """At the end of a process no thread can be started in it, and W&B needs some."""
-    if any(find_jobs(folder, DEPTH)):
-        command = [sys.executable, "-m", "trashlite.reports.sweep.report", str(folder)]
-        subprocess.run(command, cwd=PROJECT, stdout=sys.stderr.fileno(), check=False)
+# The YAML and the command of an experiment that runs a job again, given job, folder of the sweep and a summary.
+Experiment = Callable[[Job, Path, str], tuple[str, str]]
 
 
 @dataclass
@@ -70,137 +46,116 @@ class Report:
 
     table: SweepTable
     pictures: dict[str, Path] = field(default_factory=dict)
+    """Caption -> file."""
     notes: list[str] = field(default_factory=list)
     again: str | None = None
     """The command that runs the best job once more."""
 
 
-def report_to(console: Console, folder: Path) -> bool:
-    """Write the report and show it; tell in one line what stood in the way, and return whether nothing did."""
-    try:
-        report = write_report(folder)
-    except UserError as error:
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        return False
-    except OSError as error:
-        console.print(f"Cannot write the report to {folder}: {error.strerror or error}.", markup=False, soft_wrap=True)
-        return False
-    show(report, console)
-    return True
-
-
-def write_report(folder: Path) -> Report:
+def write_report(folder: Path, experiment: Experiment) -> Report:
     """Write report.csv, report.md, report.html, pictures/ and experiment/best_experiment.yaml into the folder.
 
     Raises:
         UserError: there is no such folder, or no run in it.
     """
-    from trashlite.reports.sweep.experiment import FOLDER, NAME, best_experiment
-    from trashlite.reports.sweep.page import page
-    from trashlite.reports.sweep.table import SweepTable, number
-
-    jobs = read_folder(folder)
-    config = first_config(jobs)
-    constants = score_constants(config)
+    jobs, notes = read_folder(folder)
+    constants = score_constants(jobs)
     jobs = [with_score(job, constants) for job in jobs]
-    report = Report(SweepTable.of(folder, jobs))
+    report = Report(SweepTable.of(folder, jobs), notes=notes)
     table = report.table
     write_text(folder / "report.csv", table.csv())
     draw(report, jobs, constants)
-    yaml = None
-    if table.best:
-        best = table.best
+    text = None
+    if best := table.best:
         figures = f"F1 {number(best.f1, '.4f')}, {number(best.macs, ',.0f')} MACs, score {number(best.score, '.4f')}"
         try:
-            yaml, report.again = best_experiment(table.best, folder, figures)
-            write_text(folder / FOLDER / f"{NAME}.yaml", yaml)
+            text, report.again = experiment(best, folder, figures)
+            write_text(folder / "experiment" / "best_experiment.yaml", text)
         except UserError as error:
             report.notes.append(f"No experiment of the best job: {error}")
     title = f"Sweep {folder.resolve().name}"
-    write_text(folder / "report.md", markdown(title, report, yaml))
-    captioned = {CAPTIONS[name]: path for name, path in report.pictures.items()}
-    write_text(folder / PAGE, page(title, table, captioned, report.notes, yaml))
-    log_to_wandb(report, config)
+    write_text(folder / "report.md", markdown(title, report, text))
+    write_text(folder / PAGE, page(title, table, report.pictures, report.notes, text))
     return report
 
 
-def read_folder(folder: Path) -> list[Job]:
-    """The jobs of a folder, of which there is at least one.
+def read_folder(folder: Path) -> tuple[list[Job], list[str]]:
+    """The jobs of a folder, of which there is at least one, and what was left out.
 
     Raises:
         UserError: there is none.
     """
+    where = "Sweeps lie in logs/sweeps/<name> and logs/multiruns/<time>, single runs in logs/runs."
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Sweeps lie in logs/multiruns/<time>, single runs in logs/runs.")
-    jobs = read_jobs(folder)
+        raise UserError(f"There is no folder {folder}. {where}")
+    found = read_jobs(folder, ceilings_of(folder))
+    jobs = [job for job in found if job.kind not in LEFT_OUT]
     if not jobs:
         raise UserError(
             f"There is no run in {folder}, nor up to {DEPTH} folders below it: a run leaves run.json and .hydra/. "
-            "Sweeps lie in logs/multiruns/<time>, single runs in logs/runs."
+            f"{where}"
         )
-    return jobs
+    counts = {kind: sum(job.kind == kind for job in found) for kind in LEFT_OUT}
+    reasons = [f"{count} that {LEFT_OUT[kind]}" for kind, count in counts.items() if count]
+    return jobs, [f"Left out: {', '.join(reasons)}."] if reasons else []
 
 
-def first_config(jobs: list[Job]) -> DictConfig | None:
-    """The configuration of the first job that left a readable one."""
-    from trashlite.reports.sweep.experiment import read_config
-
-    for job in jobs:
-        try:
-            return read_config(job)
-        except UserError:
-            continue
-    return None
+def ceilings_of(folder: Path) -> dict[str, float]:
+    """The constraints of a search: figure -> the most that it may be."""
+    try:
+        ceilings = json.loads((folder / "sweep.json").read_text(encoding="utf-8")).get("constraints") or {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {str(name): float(most) for name, most in ceilings.items()}
 
 
-def score_constants(config: DictConfig | None) -> dict[str, float]:
-    """The constants of the score: those of the jobs, else of the program."""
-    from omegaconf import OmegaConf
-
-    from trashlite.reports.sweep.experiment import CONF
-
-    score = OmegaConf.select(config, "score") if config is not None else None
-    score = score or OmegaConf.select(OmegaConf.load(CONF / "config.yaml"), "score")
-    return {str(key): float(value) for key, value in score.items()}
+def score_constants(jobs: list[Job]) -> dict[str, float]:
+    """The constants of the score: those of the first job that left its configuration, else of the program."""
+    for path in [*(job.folder / HYDRA / "config.yaml" for job in jobs), DEFAULTS]:
+        config = read_yaml(path)
+        if isinstance(config, dict) and isinstance(config.get("score"), dict):
+            return {str(key): float(value) for key, value in config["score"].items()}
+    raise AssertionError("unreachable: conf/config.yaml has them")
 
 
 def with_score(job: Job, constants: dict[str, float]) -> Job:
     """A run whose MACs were counted only at its end has no score of its own."""
-    from trashlite.metrics import competition_score
-
+    job = job if job.floor is not None else replace(job, floor=constants["floor"])
     if job.state != "completed" or job.score is not None or job.f1 is None or job.macs is None:
         return job
     return replace(job, score=competition_score(job.f1, job.macs, **constants))
 
 
 def draw(report: Report, jobs: list[Job], constants: dict[str, float]) -> None:
-    """Write the pictures that make sense; a note tells why another does not."""
-    from trashlite.reports.pictures import save_figure
-    from trashlite.reports.sweep.front import front_figure
-    from trashlite.reports.sweep.parallel import parallel_figure
-    from trashlite.reports.sweep.parameters import Parameters
-    from trashlite.reports.sweep.pictures import DPI, NothingToShow, history_figure, importance_figure
+    """Write the pictures that make sense; a note tells why another does not.
 
+    Each data set has its front; what tells of the search itself is drawn for the one with most jobs.
+    """
     table = report.table
-    parameters = Parameters.of(jobs, load_study(table.folder, report.notes))
-    figures: dict[str, Callable[[], Figure]] = {
-        "front": lambda: front_figure(table, constants),
-        "history": lambda: history_figure(jobs),
-        "importance": lambda: importance_figure(parameters),
-        "parallel": lambda: parallel_figure(parameters),
-    }
-    for name, figure in figures.items():
+    sets = table.data_sets or [""]
+    own = [job for job in jobs if job.data == sets[0]] if len(sets) > 1 else jobs
+    parameters = Parameters.of(own, load_study(table.folder, report.notes))
+    figures: dict[str, tuple[str, Callable[[], Figure]]] = {}
+    for index, data in enumerate(sets):
+        name, caption = ("front", CAPTIONS["front"]) if len(sets) == 1 else (
+            "front" if index == 0 else f"front_{data}", f"{CAPTIONS['front']} on {data}")  # fmt: skip
+        figures[name] = (caption, lambda data=data: front_figure(table, constants, data))  # type: ignore[misc]
+    on = f" on {sets[0]}" if len(sets) > 1 else ""
+    figures["history"] = (CAPTIONS["history"] + on, lambda: history_figure(own))
+    figures["importance"] = (CAPTIONS["importance"] + on, lambda: importance_figure(parameters))
+    figures["parallel"] = (CAPTIONS["parallel"] + on, lambda: parallel_figure(parameters))
+    for name, (caption, figure) in figures.items():
         path = table.folder / PICTURES / f"{name}.png"
         try:
-            report.pictures[name] = save_figure(figure(), path, dpi=DPI)
+            report.pictures[caption] = save_figure(figure(), path, dpi=DPI)
         except NothingToShow as reason:
             path.unlink(missing_ok=True)  # of an earlier report
-            report.notes.append(f"No picture “{CAPTIONS[name]}”: {reason}.")
+            report.notes.append(f"No picture “{caption}”: {reason}.")
         except OSError:
             raise
         except Exception as error:  # one picture less must not cost the others
             log.debug("picture %s", name, exc_info=True)
-            report.notes.append(f"The picture “{CAPTIONS[name]}” failed: {error!r}.")
+            report.notes.append(f"The picture “{caption}” failed: {error!r}.")
 
 
 def load_study(folder: Path, notes: list[str]) -> Any:
@@ -221,7 +176,7 @@ def markdown(title: str, report: Report, experiment: str | None) -> str:
     parts = [f"# {title}", f"{report.table.counts()}.", report.table.markdown()]
     reasons = [f"- {line}" for line in reasons_of(report.table)]
     parts += ["\n".join(reasons)] if reasons else []
-    parts += [f"![{CAPTIONS[name]}]({PICTURES}/{path.name})" for name, path in report.pictures.items()]
+    parts += [f"![{caption}]({PICTURES}/{path.name})" for caption, path in report.pictures.items()]
     parts += report.notes
     parts += [f"The best job as an experiment:\n\n```yaml\n{experiment}```"] if experiment else []
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -230,68 +185,3 @@ def markdown(title: str, report: Report, experiment: str | None) -> str:
 def reasons_of(table: SweepTable) -> list[str]:
     """Why jobs have no result, in a line each."""
     return [f"job {job.name} {job.state}: {' '.join(job.reason.split())}" for job in table.unfinished]
-
-
-def log_to_wandb(report: Report, config: DictConfig | None) -> None:
-    """A run of its own in the group of the jobs, with table and pictures; an earlier one of the folder is replaced."""
-    from omegaconf import OmegaConf
-
-    settings = OmegaConf.select(config, "logger.wandb") if config is not None else None
-    if config is None or not settings:  # the jobs were not tracked
-        return
-    from loggers.wandb import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb
-    from trashlite.reports.sweep.table import HEADINGS
-
-    with tolerate_wandb():
-        import wandb
-
-        table, folder = report.table, report.table.folder.resolve()
-        logger = create_wandb_logger(
-            project=settings.project, save_dir=str(folder), name=f"report of {folder.name}",
-            group=config.get("group") or folder.name, job_type="report", tags=list(config.get("tags") or ()),
-            mode=settings.mode, log_model=False, init_timeout=settings.init_timeout,
-            finish_timeout=settings.finish_timeout, run_id=f"report-{sha256(bytes(folder)).hexdigest()[:8]}",
-        )  # fmt: skip
-        rows = [table.cells(job) for job in table.jobs]
-        run = logger.experiment
-        run.log({"report/jobs": wandb.Table(columns=list(HEADINGS), data=rows)})
-        run.log({f"report/{name}": wandb.Image(str(path)) for name, path in report.pictures.items()})
-        if best := table.best:
-            figures = {"val/f1": best.f1, "model/macs": best.macs, "val/score": best.score}
-            log_summary([logger], {"best/job": best.name, **{f"best/{key}": value for key, value in figures.items()}})
-        finish_wandb(0)
-
-
-def show(report: Report, console: Console) -> None:
-    """The table, why jobs have no result, and where everything lies."""
-    from rich.text import Text
-
-    if not console.is_terminal:
-        console.width = 200  # a file has no width, and folded cells cannot be searched
-    console.print(report.table.rich())
-    reasons = reasons_of(report.table)
-    lines = [(line, "red" if " failed: " in line else "yellow") for line in reasons[:SHOWN_REASONS]]
-    if len(reasons) > SHOWN_REASONS:
-        lines.append((f"{len(reasons) - SHOWN_REASONS} more reasons in report.md", "yellow"))
-    lines += [(note, "dim") for note in report.notes]
-    lines += [(f"best job again: {report.again}", "")] if report.again else []
-    lines += [(f"page: {report.table.folder / PAGE}", "")]
-    for line, style in lines:
-        console.print(Text(line, style), soft_wrap=True)
-
-
-SHOWN_REASONS = 20
-
-
-def main() -> None:
-    from rich.console import Console
-
-    if len(sys.argv) != 2:
-        sys.exit("Which folder? python -m trashlite.reports.sweep.report DIR, e.g. logs/multiruns/<time>")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("loggers").setLevel(logging.INFO)  # where W&B lies
-    sys.exit(0 if report_to(Console(), Path(sys.argv[1])) else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,53 +1,71 @@
-"""The jobs of a sweep as one table: which stand in the front, in which order, and how the figures are written."""
+"""Table of the jobs of a sweep: which stand in the front, in which order, and how the figures are written."""
 
 import csv
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from rich.markup import escape
-from rich.table import Table
 
 from trashlite.reports.sweep.pareto import non_dominated
 from trashlite.reports.sweep.records import STATES, Job, varied_keys
 
 FRONT_MARK = "●"
 LONG = 60  # characters; longer overrides are shown without what all jobs have in common
-CONSOLE_ROWS = 50
-STYLES = {"completed": None, "pruned": "dim", "failed": "red", "unfinished": "yellow"}
-HEADINGS = ("front", "job", "trial", "overrides", "F1", "MACs", "params", "score", "state", "minutes", "checkpoint",
-            "W&B id")  # fmt: skip
+DATA = "data"
+HEADINGS = (
+    "front", "job", DATA, "F1", "MACs", "score", "overrides", "state", "minutes", "params", "trial", "checkpoint",
+    "W&B id",
+)  # fmt: skip
 NUMERIC = {"trial", "F1", "MACs", "params", "score", "minutes"}
 
 
 @dataclass(frozen=True)
 class SweepTable:
-    """The jobs in the order in which they are shown: best score first, those without a result at the end."""
+    """The jobs in the order in which they are shown: best score first, those without a result at the end.
+
+    Jobs of one data set stand together, those of the set with most of them first.
+    """
 
     folder: Path
     jobs: list[Job]
     front: frozenset[str]
-    """Names of the jobs of which no other has both a higher F1 and fewer MACs; promoted ones, which were trained in
-    full, stand among themselves."""
+    """Names of the jobs of which no other of the same data has both a higher F1 and fewer MACs."""
     varied: list[str]
     """The settings in which the jobs differ."""
 
     @classmethod
     def of(cls, folder: Path, jobs: list[Job]) -> "SweepTable":
+        sizes = Counter(job.data for job in jobs if job.state == "completed")
         front: set[str] = set()
-        for is_promoted in (False, True):
-            rivals = [job for job in jobs if job.state == "completed" and bool(job.promoted_from) == is_promoted]
+        for data in sizes:
+            rivals = [job for job in jobs if job.state == "completed" and job.data == data]
             marks = non_dominated([(job.f1, job.macs) for job in rivals], maximize=(True, False))
             front |= {job.name for job, mark in zip(rivals, marks, strict=True) if mark}
-        return cls(folder, sorted(jobs, key=rank), frozenset(front), varied_keys(jobs))
+        ordered = sorted(jobs, key=lambda job: (-sizes[job.data], job.data, rank(job)))
+        return cls(folder, ordered, frozenset(front), varied_keys(jobs))
+
+    @cached_property
+    def data_sets(self) -> list[str]:
+        """The data sets on which jobs completed, that of most of them first."""
+        return list(dict.fromkeys(job.data for job in self.jobs if job.state == "completed"))
 
     @property
     def best(self) -> Job | None:
-        """The job of the best score; without scores of the highest F1."""
-        job = self.jobs[0] if self.jobs else None
-        return job if job and job.state == "completed" and (job.score, job.f1) != (None, None) else None
+        """The best job on the data of most."""
+        return self.best_of(self.data_sets[0]) if self.data_sets else None
+
+    def best_of(self, data: str) -> Job | None:
+        """The job of the best score; without scores, or with all below the floor, of the highest F1."""
+        job = next((job for job in self.jobs if job.data == data and job.state == "completed"), None)
+        return job if job and (job.score, job.f1) != (None, None) else None
+
+    @property
+    def headings(self) -> list[str]:
+        """Those of the columns that say something: the data set where there are several."""
+        return [heading for heading in HEADINGS if heading != DATA or len({job.data for job in self.jobs}) > 1]
 
     @property
     def unfinished(self) -> list[Job]:
@@ -56,9 +74,12 @@ class SweepTable:
 
     def overrides(self, job: Job) -> str:
         """The overrides of a job in a line; where those of a job are long, only what differs between jobs."""
-        if self.is_cut:
-            return " ".join(f"{key}={short(job.settings[key])}" for key in self.varied if key in job.settings)
-        return " ".join(job.overrides)
+        return " ".join(self.differing(job) if self.is_cut else job.overrides)
+
+    def differing(self, job: Job) -> list[str]:
+        """The overrides in which it differs from other jobs, shortened; all of a job that stands alone."""
+        keys = self.varied if len(self.jobs) > 1 else list(job.settings)
+        return [f"{key}={short(job.settings[key])}" for key in keys if key in job.settings]
 
     @property
     def is_cut(self) -> bool:
@@ -71,59 +92,44 @@ class SweepTable:
                         if self.is_cut and key not in self.varied)  # fmt: skip
 
     def cells(self, job: Job) -> list[str]:
-        """The row of a job under `HEADINGS`, for people."""
-        return [
-            FRONT_MARK if job.name in self.front else "",
-            job_text(job),
-            "" if job.trial is None else str(job.trial),
-            self.overrides(job),
-            number(job.f1, ".4f"),
-            number(job.macs, ",.0f"),
-            number(job.params, ",.0f"),
-            number(job.score, ".4f"),
-            job.state,
-            number(job.minutes, ".1f"),
-            relative(job.checkpoint, self.folder),
-            job.wandb_id,
-        ]
+        """The row of a job under `headings`, for people."""
+        cells = {
+            "front": FRONT_MARK if job.name in self.front else "",
+            "job": job_text(job),
+            DATA: job.data,
+            "F1": number(job.f1, ".4f"),
+            "MACs": number(job.macs, ",.0f"),
+            "score": number(job.score, ".4f"),
+            "overrides": self.overrides(job),
+            "state": job.state,
+            "minutes": number(job.minutes, ".1f"),
+            "params": number(job.params, ",.0f"),
+            "trial": "" if job.trial is None else str(job.trial),
+            "checkpoint": relative(job.checkpoint, self.folder),
+            "W&B id": job.wandb_id,
+        }
+        return [cells[heading] for heading in self.headings]
 
     def counts(self) -> str:
         """`60 jobs: 50 completed, 10 pruned; 7 in the front`."""
         each = {state: sum(job.state == state for job in self.jobs) for state in STATES}
         states = ", ".join(f"{count} {state}" for state, count in each.items() if count)
         noun = "job" if len(self.jobs) == 1 else "jobs"
-        return f"{len(self.jobs)} {noun}: {states}; {len(self.front)} in the F1/MACs front"
-
-    def rich(self) -> Table:
-        """For the console; columns that are empty in every row are left out."""
-        shown = self.jobs[:CONSOLE_ROWS]
-        rows = [self.cells(job) for job in shown]
-        used = [index for index, _ in enumerate(HEADINGS) if any(row[index] for row in rows)]
-        table = Table(title=f"Jobs of {escape(str(self.folder))}", title_justify="left", caption_justify="left")
-        table.caption = f"{FRONT_MARK} no other job has both a higher F1 and fewer MACs. {self.counts()}."
-        if len(self.jobs) > len(shown):
-            table.caption += f" {len(self.jobs) - len(shown)} more rows in report.csv."
-        if self.common:
-            table.caption += f"\nAll jobs: {escape(self.common)}"
-        for index in used:
-            heading = "" if HEADINGS[index] == "front" else HEADINGS[index]
-            table.add_column(heading, overflow="fold", justify="right" if heading in NUMERIC else "left")
-        for job, row in zip(shown, rows, strict=True):
-            table.add_row(*(escape(row[index]) for index in used), style=STYLES[job.state])
-        return table
+        sets = f", of {len(self.data_sets)} data sets" if len(self.data_sets) > 1 else ""
+        return f"{len(self.jobs)} {noun}: {states}; {len(self.front)} in the F1/MACs front{sets}"
 
     def csv(self) -> str:
         """For programs: full figures, all overrides, the reason, and a column for each setting that varies."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["job", "trial", "promoted_from", "front", "overrides", "f1", "macs", "params", "score", "state", "minutes",
-             "checkpoint", "wandb_id", "reason", *self.varied]
+            ["job", "data", "trial", "promoted_from", "front", "overrides", "f1", "macs", "params", "score", "state",
+             "minutes", "checkpoint", "wandb_id", "reason", *self.varied]
         )  # fmt: skip
         for job in self.jobs:
             figures = (job.f1, job.macs, job.params, job.score)
             writer.writerow(
-                [job.name, job.trial, job.promoted_from, int(job.name in self.front), " ".join(job.overrides),
+                [job.name, job.data, job.trial, job.promoted_from, int(job.name in self.front), " ".join(job.overrides),
                  *figures, job.state, job.minutes, job.checkpoint, job.wandb_id, job.reason,
                  *(text(job.settings[key]) if key in job.settings else "" for key in self.varied)]
             )  # fmt: skip
@@ -131,19 +137,24 @@ class SweepTable:
 
     def markdown(self) -> str:
         """In GitHub's Markdown."""
-        rules = ["---:" if heading in NUMERIC else "---" for heading in HEADINGS]
-        rows = [[*HEADINGS], rules, *([markdown_cell(cell) for cell in self.cells(job)] for job in self.jobs)]
+        rules = ["---:" if heading in NUMERIC else "---" for heading in self.headings]
+        rows = [self.headings, rules, *([markdown_cell(cell) for cell in self.cells(job)] for job in self.jobs)]
         common = f"\nAll jobs: {markdown_cell(self.common)}\n" if self.common else ""
         return "".join(f"| {' | '.join(row)} |\n" for row in rows) + common
 
 
 def rank(job: Job) -> tuple[Any, ...]:
-    """Sorts completed jobs by score, then F1, then MACs, those without a figure behind; then the other states."""
+    """Sorts completed jobs by score, those below the floor by F1, those without a figure behind; then other states.
+
+    Below the floor a score is 1 and more, the less the fewer MACs there are, however useless the network.
+    """
 
     def best_first(value: float | None, sign: int = 1) -> tuple[bool, float]:
         return value is None, sign * (value or 0)
 
-    figures = (best_first(job.score), best_first(job.f1, -1), best_first(job.macs))
+    is_useless = job.f1 is not None and job.floor is not None and job.f1 < job.floor
+    score = None if is_useless else job.score
+    figures = (best_first(score), best_first(job.f1, -1), best_first(job.macs))
     return STATES.index(job.state), *(figures if job.state == "completed" else ())
 
 

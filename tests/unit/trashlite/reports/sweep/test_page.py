@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.sweep_folder import write_job
 from trashlite.reports.sweep.page import page
 from trashlite.reports.sweep.records import read_jobs
-from trashlite.reports.sweep.table import HEADINGS, SweepTable
+from trashlite.reports.sweep.table import SweepTable
 
 EVIL = "<script>alert('x')</script>&\""
 
@@ -50,8 +50,9 @@ def test_the_page_stands_alone_and_lets_no_string_become_markup(tmp_path: Path) 
     reader = read(text)
     assert reader.count["script"] == 1  # ours
     assert reader.count["tr"] == 3
-    assert reader.count["td"] == 2 * (len(HEADINGS) + 1)
-    [source] = reader.fetched
+    assert reader.count["td"] == 2 * (len(table.headings) + 1)
+    source, *links = sorted(reader.fetched, key=lambda value: not value.startswith("data:"))
+    assert sorted(links) == ["0/", "1/"]  # from a job to its folder
     assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == picture.read_bytes()
     assert not re.search(r"https?://|@import|url\(", text)
     assert "0.75" in reader.values  # sorted by the exact figure
@@ -63,3 +64,16 @@ def test_a_page_without_pictures(tmp_path: Path) -> None:
     reader = read(page("t", SweepTable.of(tmp_path, read_jobs(tmp_path)), {}, []))
     assert "img" not in reader.count
     assert "pre" not in reader.count
+
+
+def test_the_table_comes_first_and_f1_and_macs_near_its_left_edge(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "backbone.kwargs.blocks=" + 30 * "ds_r1_k3_", f1=0.75)
+    picture = tmp_path / "front.png"
+    picture.write_bytes(b"\x89PNG")
+    text = page("t", SweepTable.of(tmp_path, read_jobs(tmp_path)), {"front": picture}, [])
+    assert text.index("<table") < text.index("<img")
+    heads = re.findall(r"<th class[^>]*>(.*?)</th>", text)
+    assert heads[:4] == ["", "job", "F1", "MACs"]
+    assert "<details>" in text  # long settings are folded
+    assert "prefers-color-scheme: dark" in text
+    assert "width=device-width" in text

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep_folder import write_job
-from trashlite.reports.sweep.records import REMOVED, parse_override, read_choices, read_jobs, varied_keys
+from trashlite.reports.sweep.records import read_choices, read_jobs, varied_keys
 
 
 def test_a_completed_job_tells_its_figures(tmp_path: Path) -> None:
@@ -76,26 +76,6 @@ def test_the_wandb_id_of_a_failed_job_comes_from_its_files(tmp_path: Path) -> No
     assert read_jobs(tmp_path)[0].wandb_id == "z9"
 
 
-@pytest.mark.parametrize(
-    ("override", "key", "value"),
-    [
-        ("backbone=lcnet_035", "backbone", "lcnet_035"),
-        ("+a.b=1", "a.b", 1),
-        ("++a.b=1e-3", "a.b", 0.001),
-        ("~callbacks.ema", "callbacks.ema", REMOVED),
-        ("a='[x, y]'", "a", "[x, y]"),
-        ("a=[ir_r1,'b c',2]", "a", ["ir_r1", "b c", 2]),
-        ("a={x:1,y:[true,null]}", "a", {"x": 1, "y": [True, None]}),
-        ("a=", "a", ""),
-        ("a=b=c", "a", "b=c"),
-        ("db@src=mysql", "db@src", "mysql"),
-        ("not an override [", "not an override [", ""),
-    ],
-)
-def test_overrides_in_hydras_grammar(override: str, key: str, value: object) -> None:
-    assert parse_override(override) == (key, value)
-
-
 def test_varied_keys_are_those_in_which_jobs_differ(tmp_path: Path) -> None:
     write_job(tmp_path / "0", "a=1", "b=x", "c=[1,2]", f1=0.5)
     write_job(tmp_path / "1", "a=1", "b=y", "c=[1,2]", "d=1", f1=0.5)
@@ -109,3 +89,20 @@ def test_choices_of_config_groups(tmp_path: Path) -> None:
     assert read_choices(job) == {}
     (job.folder / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {backbone: lcnet_035, debug: null}}}")
     assert read_choices(job) == {"backbone": "lcnet_035", "debug": None}
+
+
+def test_data_set_and_kind_of_a_job_come_from_its_record_or_configuration(tmp_path: Path) -> None:
+    config = "datamodule: {root: /photos/trash9}\njob_type: submit\nscore: {floor: 0.4}\nx: ${y}"
+    (write_job(tmp_path / "0", f1=0.5) / ".hydra" / "config.yaml").write_text(config)
+    (write_job(tmp_path / "1", f1=0.5, data="data/demo") / ".hydra" / "config.yaml").write_text("show_data: true")
+    first, second = read_jobs(tmp_path)
+    assert (first.data, first.kind, first.floor) == ("trash9", "submit", 0.4)
+    assert (second.data, second.kind, second.floor) == ("demo", "show_data", None)
+
+
+def test_a_job_above_a_ceiling_is_out(tmp_path: Path) -> None:
+    for name, macs in (("0", 2_000_000), ("1", 2_000_001)):
+        write_job(tmp_path / name, f1=0.5, macs=macs)
+    kept, out = read_jobs(tmp_path, {"model/macs": 2e6})
+    assert (kept.state, out.state) == ("completed", "pruned")
+    assert out.reason == "breaks a constraint: model/macs 2e+06 > 2e+06"

@@ -1,15 +1,17 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from tests.harness import PROJECT
 from tests.sweep_folder import write_job, write_sweep
 from trashlite.errors import UserError
-from trashlite.reports.sweep import report as sweep_report
-from trashlite.reports.sweep.report import report_to, write_report
+from trashlite.reports.sweep.report import Report
+from trashlite.reports.sweep.report import write_report as write_with
+
+
+def write_report(folder: Path) -> Report:
+    return write_with(
+        folder, lambda job, where, summary: (f"# {job.name} of {where.name}: {summary}\n", "python run.py")
+    )
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -19,11 +21,16 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_report_is_whole_and_the_same_when_it_is_written_again(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     report = write_report(tmp_path)
-    assert list(report.pictures) == ["front", "history", "importance", "parallel"]
+    assert [path.stem for path in report.pictures.values()] == ["front", "history", "importance", "parallel"]
     first = files(tmp_path)
     made = {name for name in first if "/" not in name or name.startswith("pictures/")}
-    assert made == {"report.csv", "report.md", "report.html", *(f"pictures/{name}.png" for name in report.pictures)}
-    assert all(first[f"pictures/{name}.png"].startswith(b"\x89PNG") for name in report.pictures)
+    assert made == {
+        "report.csv",
+        "report.md",
+        "report.html",
+        *(f"pictures/{path.name}" for path in report.pictures.values()),
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in report.pictures.values())
     assert first["report.html"].count(b"data:image/png;base64,") == 4
     assert b"![Parameter importances](pictures/importance.png)" in first["report.md"]
     write_report(tmp_path)
@@ -45,11 +52,9 @@ def test_what_makes_no_sense_is_left_out_with_its_reason(tmp_path: Path) -> None
 
 
 def test_a_picture_that_fails_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trashlite.reports.sweep import front as sweep_front
-
-    monkeypatch.setattr(sweep_front, "draw_score", lambda *_: 1 / 0)
+    monkeypatch.setattr("trashlite.reports.sweep.front.draw_score", lambda *_: 1 / 0)
     report = write_report(write_sweep(tmp_path))
-    assert list(report.pictures) == ["history", "importance", "parallel"]
+    assert [path.stem for path in report.pictures.values()] == ["history", "importance", "parallel"]
     assert any("ZeroDivisionError" in note for note in report.notes)
 
 
@@ -71,52 +76,27 @@ def test_a_folder_without_runs_is_named_in_one_line(name: str, words: str, tmp_p
     (tmp_path / "empty" / "sub").mkdir(parents=True)
     with pytest.raises(UserError, match=words):
         write_report(tmp_path / name)
-    console = Console(record=True, width=60)
-    assert not report_to(console, tmp_path / name)
-    [line] = console.export_text().splitlines()
-    assert str(tmp_path / name) in line
 
 
-def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
-    write_job(tmp_path / "0", f1=0.5)
-    (tmp_path / "report.csv").mkdir()
-    console = Console(record=True, width=60)
-    assert not report_to(console, tmp_path)
-    [line] = console.export_text().splitlines()
-    assert line.startswith(f"Cannot write the report to {tmp_path}")
+def test_two_data_sets_have_two_fronts_and_what_trained_nothing_is_left_out(tmp_path: Path) -> None:
+    for number in range(6):
+        data = "demo" if number < 2 else "trash9"
+        write_job(tmp_path / str(number), f"a={number}", f1=0.5 + number / 20, macs=1_000_000 + number, data=data)
+    for name, line in (("6", "job_type: submit"), ("7", "show_data: true"), ("8", "job_type: submit")):
+        job = write_job(tmp_path / name, f1=0.99, macs=1, data="trash9")
+        (job / ".hydra" / "config.yaml").write_text(line)
+    report = write_report(tmp_path)
+    assert {path.stem for path in report.pictures.values()} >= {"front", "front_demo", "history"}
+    assert "F1/MACs front on trash9" in report.pictures
+    assert "Left out: 2 that only submitted, 1 that only showed data." in report.notes
+    assert len(report.table.jobs) == 6
 
 
-def test_the_console_shows_table_reasons_and_where_the_page_is(tmp_path: Path) -> None:
-    write_sweep(tmp_path, 3)
-    write_job(tmp_path / "3", state="failed", error="no [bold] hope")
-    console = Console(record=True, width=80)
-    assert report_to(console, tmp_path)
-    text = console.export_text()
-    assert "job 3 failed: no [bold] hope" in text
-    assert f"page: {tmp_path}/report.html" in text
-
-
-def test_the_command_line_wants_one_folder() -> None:
-    command = [sys.executable, "-m", "trashlite.reports.sweep.report"]
-    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
-    assert answer.returncode == 1
-    assert "Which folder?" in answer.stderr
-
-
-def test_a_sweep_that_was_stopped_is_reported_at_the_end_of_its_process(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from omegaconf import OmegaConf
-
-    registered: list[Path] = []
-    monkeypatch.setattr(sweep_report.atexit, "register", lambda function, folder: registered.append(folder))
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
-    sweep_report.SweepReport().on_multirun_start(config)
-    assert registered == [tmp_path]
-    commands: list[list[str]] = []
-    monkeypatch.setattr(sweep_report.subprocess, "run", lambda command, **_: commands.append(command))
-    sweep_report.report_in_new_process(tmp_path)
-    assert commands == []  # no job had begun
-    write_job(tmp_path / "0", f1=0.5)
-    sweep_report.report_in_new_process(tmp_path)
-    assert commands == [[sys.executable, "-m", "trashlite.reports.sweep.report", str(tmp_path)]]
+def test_constraints_of_the_search_hold_for_the_report(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "a=1", f1=0.6, macs=1_000_000)
+    write_job(tmp_path / "1", "a=2", f1=0.9, macs=3_000_000)
+    (tmp_path / "sweep.json").write_text('{"study_name": "s", "constraints": {"model/macs": 2e6}, "storage": "x"}')
+    table = write_report(tmp_path).table
+    assert table.front == {"0"}
+    assert table.best is not None
+    assert table.best.name == "0"

@@ -2,11 +2,9 @@ import csv
 import io
 from pathlib import Path
 
-from rich.console import Console
-
 from tests.sweep_folder import write_job
 from trashlite.reports.sweep.records import read_jobs
-from trashlite.reports.sweep.table import CONSOLE_ROWS, SweepTable
+from trashlite.reports.sweep.table import SweepTable
 
 
 def table_of(folder: Path) -> SweepTable:
@@ -29,7 +27,7 @@ def test_best_score_first_and_what_has_no_result_last(tmp_path: Path) -> None:
     assert [job.name for job in table.jobs] == ["2", "0", "5", "6", "3", "1", "4"]
     assert table.best is not None
     assert table.best.name == "2"
-    assert table.front == {"2", "5"}  # a pruned job is in no front
+    assert table.front == {"2", "5"}  # a pruned job is in no front, a promoted one stands among the others
     assert [job.name for job in table.unfinished] == ["3", "1", "4"]
     assert table.counts() == "7 jobs: 4 completed, 1 pruned, 1 failed, 1 unfinished; 2 in the F1/MACs front"
 
@@ -76,14 +74,33 @@ def test_markdown_has_a_row_for_each_job(tmp_path: Path) -> None:
     assert r"p\|q\_r\<b\>" in table_of(tmp_path / "x").markdown()
 
 
-def test_the_console_leaves_out_empty_columns_and_counts_the_rest(tmp_path: Path) -> None:
-    for number in range(CONSOLE_ROWS + 3):
-        write_job(tmp_path / str(number), f"a=[b{number}]", f1=0.5, macs=1000 + number)
+def test_below_the_floor_the_highest_f1_is_best(tmp_path: Path) -> None:
+    """There the score is 1 and more, the less the cheaper the network is."""
+    for name, f1, macs in (("0", 0.107, 640_000), ("1", 0.283, 1_370_000), ("2", 0.2, 900_000)):
+        config = write_job(tmp_path / name, f1=f1, macs=macs) / ".hydra" / "config.yaml"
+        config.write_text("score: {floor: 0.5}")
+    assert [job.name for job in table_of(tmp_path).jobs] == ["1", "2", "0"]
+    config = write_job(tmp_path / "3", f1=0.5, macs=5_000_000) / ".hydra" / "config.yaml"
+    config.write_text("score: {floor: 0.5}")
+    assert table_of(tmp_path).jobs[0].name == "3"
+
+
+def test_promoted_jobs_and_trials_share_one_front(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", f1=0.094, macs=2_320_000)
+    write_job(tmp_path / "promoted_2", f1=0.498, macs=550_000, trial={"study": "s", "promoted_from": 2})
+    assert table_of(tmp_path).front == {"promoted_2"}
+
+
+def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
+    for name, f1, data in (("0", 0.9, "data/demo"), ("1", 0.6, "/x/trash9"), ("2", 0.5, "/x/trash9")):
+        write_job(tmp_path / name, f1=f1, data=data)
     table = table_of(tmp_path)
-    assert table.rich().row_count == CONSOLE_ROWS
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(table.rich())
-    text = console.export_text()
-    assert "a=[b7]" in text
-    assert "3 more rows in report.csv" in " ".join(text.split())
-    assert "W&B id" not in text
+    assert [job.name for job in table.jobs] == ["1", "2", "0"]  # those of most jobs first
+    assert table.front == {"0", "1"}
+    assert table.data_sets == ["trash9", "demo"]
+    assert table.best is not None
+    assert table.best.name == "1"
+    assert "data" in table.headings
+    assert "of 2 data sets" in table.counts()
+    write_job(tmp_path / "one" / "0", f1=0.9, data="data/demo")
+    assert "data" not in table_of(tmp_path / "one").headings

@@ -6,10 +6,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from hydra_plugins.trashlite._experiment import best_experiment, compose_with, difference
 from tests.harness import PROJECT
 from tests.sweep_folder import write_job
 from trashlite.errors import UserError
-from trashlite.reports.sweep.experiment import best_experiment, compose_with, difference
 from trashlite.reports.sweep.records import Job, read_jobs
 
 
@@ -107,3 +107,16 @@ def test_difference_of_nested_settings() -> None:
 def test_composition_works_inside_a_run_of_hydra(tmp_path: Path) -> None:
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         assert compose_with({"backbone": "lcnet_035"}).backbone.name == "lcnet_035"
+
+
+def test_a_class_that_has_moved_since_is_not_written_down(tmp_path: Path) -> None:
+    job = ran(tmp_path, "seed=3")
+    path = job.folder / ".hydra" / "config.yaml"
+    config = OmegaConf.load(path)
+    config.callbacks.macs._target_ = "callbacks.macs_logger.MacsLogger"  # where it was before
+    config.callbacks.ema._target_ = "pytorch_lightning.callbacks.Timer"
+    OmegaConf.save(config, path)
+    text, _ = best_experiment(job, tmp_path, "")
+    assert "macs_logger" not in text
+    assert "pytorch_lightning.callbacks.Timer" in text
+    assert "seed: 3" in text

@@ -1,7 +1,8 @@
-"""The configuration of a sweep's best job as an overlay of `conf/experiment/`, so that it can be run again."""
+"""Configuration of a sweep's best job as an overlay of conf/experiment/, so that it can be run again."""
 
 import shlex
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from trashlite.errors import UserError
-from trashlite.reports.sweep.records import HYDRA, RESUMED, Job, parse_override, read_choices, read_overrides
+from trashlite.reports.sweep.records import HYDRA, RESUMED, Job, read_choices, read_overrides
+from trashlite.sweeps.jobs import parse_override
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
-FOLDER, NAME = "experiment", "best_experiment"  # so `--config-dir <sweep folder>` finds experiment=best_experiment
+CONF = Path(__file__).resolve().parents[2] / "conf"
+NAME = (
+    "best_experiment"  # in the sweep's experiment/, so `--config-dir <sweep folder>` finds experiment=best_experiment
+)
 OVERLAYS = ("experiment", "sweep", "debug", "hydra")  # groups whose values are written out, or are not the job's
 NULLABLE = ("callbacks", "logger")  # groups in which null says the same as no key
 # Unless the command line names them:
@@ -46,7 +50,7 @@ def best_experiment(job: Job, folder: Path, summary: str) -> tuple[str, str]:
         and (CONF / group / f"{option}.yaml").is_file()
     }
     base = compose_with(chosen)
-    changed, gone = difference(plain(base), plain(config))
+    changed, gone = difference(settings_of(base), settings_of(config))
     overlay: dict[str, Any] = {}
     if chosen:
         overlay["defaults"] = [{f"override /{group}": option} for group, option in sorted(chosen.items())]
@@ -95,7 +99,7 @@ def compose_with(choices: dict[str, str]) -> DictConfig:
         return compose("config", overrides=overrides, return_hydra_config=True)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def settings_of(config: DictConfig) -> dict[str, Any]:
     """As a dict, not resolved, without the node `hydra`."""
     content: Any = OmegaConf.to_container(config, resolve=False)
     return {key: value for key, value in content.items() if key != "hydra"}
@@ -116,6 +120,16 @@ def difference(base: dict[str, Any], config: dict[str, Any], prefix: str = "") -
             gone += missing
             if inner:
                 changed[key] = inner
+        elif key == "_target_" and key in base and not is_there(value):
+            continue  # the class has moved since the job ran: today's is the same
         elif key not in base or repr(base[key]) != repr(value):  # 1, 1.0 and true are not the same
             changed[key] = value
     return changed, sorted(gone)
+
+
+def is_there(target: Any) -> bool:
+    """Whether the module of a class can be found."""
+    try:
+        return find_spec(str(target).rpartition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False

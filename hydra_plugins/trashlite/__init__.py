@@ -1,0 +1,1 @@
+"""What Hydra knows of trashlite besides the sweeper: resolvers, callbacks, and the report of a multirun."""

@@ -1,0 +1,115 @@
+"""Resolvers of conf/, and the check of a job's folder before it begins.
+
+Hydra imports this module at every start, and wherever its callbacks are unpickled: jobs of all launchers have them.
+"""
+
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from trashlite.errors import UserError
+from trashlite.inputs import INPUTS, check_inputs
+
+
+def run_dir(resume: str | None, new_folder: str) -> str:
+    """A resumed run goes on in its own folder: the one above the checkpoint's."""
+    return str(Path(resume).resolve().parent.parent) if resume else new_folder
+
+
+def sweep_dir(study_name: str | None, new_folder: str) -> str:
+    """A search goes on in its own folder when the same command is given again."""
+    return f"logs/sweeps/{study_name}" if study_name else new_folder
+
+
+def sweep_trial() -> dict[str, Any] | None:
+    """Whose job this is, `study`, `params`, and `number` or `promoted_from`; None outside an Optuna sweep."""
+    trial = _of_sweeper("trial")
+    return None if trial is None else OmegaConf.to_container(trial)  # type: ignore[return-value]
+
+
+def is_trial() -> bool:
+    """Whether this job is a trial of an Optuna study, which may be pruned; a promoted one is not."""
+    return "number" in (sweep_trial() or {})
+
+
+def pruned_trial() -> dict[str, Any] | None:
+    """Folder of the sweep and number of the trial that this job is, where its study has a pruner; else None."""
+    if not is_trial() or _of_sweeper("pruner") is None:
+        return None
+    return {"folder": str(Path(HydraConfig.get().sweep.dir).resolve()), "number": (sweep_trial() or {})["number"]}
+
+
+def _of_sweeper(name: str) -> Any:
+    if not HydraConfig.initialized():
+        return None
+    return OmegaConf.select(HydraConfig.get(), f"sweeper.{name}")  # type: ignore[arg-type]
+
+
+OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
+OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True)
+OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
+OmegaConf.register_new_resolver("pruned_trial", pruned_trial, replace=True)
+OmegaConf.register_new_resolver("pruner", lambda: _of_sweeper("pruner"), replace=True)
+
+
+def quiet(cfg: DictConfig) -> DictConfig:
+    """The configuration of a job without its progress: of a trial the search prints a line."""
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    cfg.callbacks.progress = None
+    cfg.trainer.enable_progress_bar = False
+    return cfg
+
+
+class CheckOutputFolder(Callback):
+    """Stop with one clear line before a folder is made: it cannot be written, or a file to start from is missing."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            check_job(config)
+        except UserError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(1)
+        self.check(config.hydra.run.dir, "hydra.run.dir")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.check(config.hydra.sweep.dir, "hydra.sweep.dir")
+
+    @staticmethod
+    def check(folder: str, key: str) -> None:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
+            sys.exit(1)
+
+
+def check_job(config: DictConfig) -> None:
+    """Check the files a job reads, see `check_inputs`."""
+
+    def value(key: str) -> Any:
+        if OmegaConf.is_missing(config, key):
+            return "???"
+        found = OmegaConf.select(config, key)
+        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+    check_inputs({key: value(key) for key in INPUTS})
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, with exit code 143; Lightning alone would make it 0."""
+
+    def stop(signum: int, frame: Any) -> None:
+        sys.exit(128 + signum)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,15 @@
+"""What Hydra finds of ours when it starts."""
+
+import subprocess
+import sys
+
+from tests.harness import PROJECT
+
+
+def test_the_start_imports_neither_optuna_nor_torch() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; from hydra.plugins.sweeper import Sweeper; "
+        "names = [plugin.__name__ for plugin in Plugins.instance().discover(Sweeper)]; "
+        "assert 'OptunaSweeper' in names, names; assert not {'optuna', 'torch', 'sqlalchemy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=60)
