@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from hydra_plugins.trashlite.jobs import check_job, exit_on_sigterm, is_trial, quiet, sweep_trial
+from hydra_plugins.trashlite.jobs import check_job, exit_on_sigterm, is_first_process, is_trial, quiet, sweep_trial
 from trashlite.errors import OverBudget, Pruned, UserError
 from trashlite.files import disk_full, is_disk_full
 from trashlite.sweeps.jobs import read_record
@@ -33,6 +33,7 @@ NOISE = (
     "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
     "The '.*_dataloader' does not have many workers",  # the cache is faster without
     r"Found \d+ module\(s\) in eval mode",  # BatchNorm that was frozen on purpose
+    "Grad strides do not match bucket view strides",  # depthwise kernels in channels_last, on several devices
 )
 
 
@@ -44,6 +45,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
     exit_code = 1
 
     def write(state: str, record: dict[str, Any]) -> None:
+        if not is_first_process():
+            return
         from trashlite.reports.run_record import write_record
 
         if cfg.resume and state != "completed" and read_record(folder).get("state") == "completed":
@@ -94,6 +97,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
 def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | tuple[float, ...] | None]:
     """Fit, test and predict as `cfg` says; return the record of the run and its objective."""
     check_job(cfg)  # before the import of torch, which takes seconds
+    if not is_first_process():
+        logging.getLogger().setLevel(logging.ERROR)
 
     import torch
     from pytorch_lightning import seed_everything
@@ -129,6 +134,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         return {}, None
     loggers = create_loggers(cfg, sweep_trial())
     checkpoint = fit(cfg, datamodule, loggers) if cfg.fit else cfg.checkpoint
+    if not is_first_process():
+        return {}, None
     record = evaluate(cfg, datamodule, loggers, checkpoint)
     record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
     record["data"] = str(cfg.datamodule.root)

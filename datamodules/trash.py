@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from trashlite.data.augmentation import BatchAugmentation
 from trashlite.data.augmentation.draws import image_keys, new_keys
@@ -251,17 +251,23 @@ class TrashDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Validation batches, in the order of the files."""
-        return self._loader(self.val_dataset, "validation", self.hparams["eval_batch_size"])
+        return self._whole("validation", self.val_dataset)
 
     def test_dataloader(self) -> DataLoader:
         """Labelled test images, or validation images where there are none (`tested_on` says which)."""
         if self.test_dataset is None:
             return self.val_dataloader()
-        return self._loader(self.test_dataset, "test", self.hparams["eval_batch_size"])
+        return self._whole("test", self.test_dataset)
 
     def predict_dataloader(self) -> DataLoader:
         """Every file of test/NoLabel, unreadable ones as black images (`predict_dataset.bad` says which)."""
         return self._loader(self.predict_dataset, f"test/{UNLABELLED}", self.hparams["eval_batch_size"])
+
+    def _whole(self, kind: str, dataset: CachedImages) -> DataLoader:
+        """All images in order, in each of several processes: shares of equal length would need some images twice."""
+        # Lightning leaves a DistributedSampler as it is.
+        sampler = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False) if dataset else None
+        return self._loader(dataset, kind, self.hparams["eval_batch_size"], sampler=sampler)
 
     def _loader(self, dataset: CachedImages | None, kind: str, batch_size: int, **options: Any) -> DataLoader:
         if not dataset:

@@ -110,7 +110,7 @@ class TrashClassifier(LightningModule):
             self.raise_non_finite(loss)
         hard_target = target if target.ndim == 1 else target.argmax(dim=1)
         getattr(self, f"{stage}_metrics").update(logits.detach(), hard_target)
-        self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=len(logits))
+        self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=len(logits), sync_dist=True)
         return {"loss": loss, "logits": logits.detach(), "target": hard_target, "index": batch["index"]}
 
     def logits_and_loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
@@ -141,7 +141,7 @@ class TrashClassifier(LightningModule):
             interval = bootstrap_f1(confusion.cpu().numpy(), floor=self.hparams["score"]["floor"])
             values |= {"test/f1_low": interval.low, "test/f1_high": interval.high}
             values["test/p_f1_above_floor"] = interval.p_above_floor
-        self.log_dict(values)
+        self.log_dict(values, sync_dist=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return self.shared_step(batch, "train")

@@ -136,7 +136,7 @@ class Distiller(TrashClassifier):
         if feature_weight:
             parts["train/feature_loss"] = feature_loss(features[0], teacher_features[0])
             loss = loss + feature_weight * parts["train/feature_loss"]
-        self.log_dict(parts, on_step=False, on_epoch=True, batch_size=len(logits))
+        self.log_dict(parts, on_step=False, on_epoch=True, batch_size=len(logits), sync_dist=True)
         return logits, loss
 
     @torch.no_grad()

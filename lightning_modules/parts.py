@@ -1,5 +1,6 @@
 """Parts of a run from its configuration: data, module, loggers, trainer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -84,8 +85,15 @@ def create_loggers(cfg: DictConfig, trial: dict[str, Any] | None) -> list[Logger
     return loggers
 
 
-def create_trainer(cfg: DictConfig, loggers: list[Logger], **late: dict[str, Any]) -> Trainer:
-    """Trainer with fresh callbacks; `late` holds arguments of callbacks that are only known by now."""
-    callbacks = [instantiate(cb, **late.get(name, {})) for name, cb in cfg.callbacks.items() if cb]
+def create_trainer(
+    cfg: DictConfig, loggers: list[Logger], late: Mapping[str, dict[str, Any]] | None = None, **settings: Any
+) -> Trainer:
+    """Trainer with fresh callbacks.
+
+    Args:
+        late: arguments of callbacks, by their name, that are only known by now.
+        settings: of the trainer, in place of those of `cfg`.
+    """
+    callbacks = [instantiate(cb, **(late or {}).get(name, {})) for name, cb in cfg.callbacks.items() if cb]
     config: Any = OmegaConf.to_container(cfg, resolve=False)
-    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[RunCheckpointIO(config)])
+    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[RunCheckpointIO(config)], **settings)

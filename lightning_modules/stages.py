@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
+from lightning_modules.devices import check_devices, first_device, go_on_alone
 from lightning_modules.parts import create_module, create_trainer
 from trashlite.compression import count_macs
 
@@ -16,19 +17,24 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> 
     """Train; return the path of the best checkpoint."""
     model = create_module(cfg, datamodule)
     trainer = create_trainer(cfg, loggers)
+    check_devices(trainer)
     trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
     trainer.fit(model, datamodule=datamodule)
     if trainer.max_epochs == 0:  # nothing was trained: the network as callbacks made it is the result
         path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
         trainer.save_checkpoint(path, weights_only=False)
-        return str(path)
-    return trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    else:
+        path = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
+    go_on_alone()
+    return str(path)
 
 
 def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger], checkpoint: str) -> dict[str, Any]:
     """Validate, test and predict with `checkpoint`; return every figure and where things lie."""
-    # A trainer of its own: callbacks of fit, such as the moving average, hold other weights.
-    trainer = create_trainer(cfg, loggers, submission={"checkpoint": checkpoint})
+    # A trainer of its own: callbacks of fit, such as the moving average, hold other weights. Of one process: several
+    # would each see a share of the images.
+    alone = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}
+    trainer = create_trainer(cfg, loggers, {"submission": {"checkpoint": checkpoint}}, **alone)
     model = TrashClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
     record: dict[str, Any] = {
         "backbone": model.hparams["backbone"]["name"],

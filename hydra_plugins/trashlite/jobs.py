@@ -3,6 +3,7 @@
 Hydra imports this module at every start, and wherever its callbacks are unpickled: jobs of all launchers have them.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
 from trashlite.inputs import INPUTS, check_inputs
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by what starts several processes
 
 
 def run_dir(resume: str | None, new_folder: str) -> str:
@@ -103,6 +106,11 @@ def check_job(config: DictConfig) -> None:
         return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
 
     check_inputs({key: value(key) for key in INPUTS})
+
+
+def is_first_process() -> bool:
+    """Whether this is, of the processes that train together, the one that evaluates, writes and speaks."""
+    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
 
 
 def exit_on_sigterm() -> None:

@@ -1,0 +1,38 @@
+"""Several devices: all of them train, the first process evaluates and records alone."""
+
+from collections.abc import Sequence
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from pytorch_lightning import Trainer
+
+from trashlite.errors import UserError
+
+
+def check_devices(trainer: Trainer) -> None:
+    """Refuse what several devices cannot do.
+
+    Raises:
+        UserError: a job of a multirun would train on several; each further process would start the multirun again.
+    """
+    in_multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if trainer.world_size > 1 and in_multirun:
+        raise UserError(
+            f"A job of a multirun trains on one device, not on {trainer.world_size}: set trainer.devices=1, and let "
+            "a launcher run several jobs at once (docs/sweeps.md)."
+        )
+
+
+def go_on_alone() -> None:
+    """End the group of processes after training: metrics of the first must not wait for the others."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def first_device(devices: int | str | Sequence[int]) -> int | str | list[int]:
+    """Setting of a trainer for the first of `devices` alone: [2, 3] gives [2], "2,3" gives "2,", a number 1."""
+    if isinstance(devices, str):
+        return f"{devices.partition(',')[0]}," if "," in devices else 1
+    return 1 if isinstance(devices, int) else list(devices[:1])
