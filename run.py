@@ -100,7 +100,6 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     if not is_first_process():
         logging.getLogger().setLevel(logging.ERROR)
 
-    import torch
     from pytorch_lightning import seed_everything
     from rich.console import Console
 
@@ -110,6 +109,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from loggers.wandb import log_summary, wandb_location
     from trashlite.network import read_checkpoint
     from trashlite.reports.run_record import select_objective, summary_table
+    from trashlite.threads import set_threads
 
     for message in NOISE:  # after the import of Lightning, which sets filters of its own
         warnings.filterwarnings("ignore", message=message)
@@ -120,8 +120,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
     if is_trial():
         cfg = quiet(cfg)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    set_threads(cfg.threads)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True)
 

@@ -266,7 +266,7 @@ class TrashDataModule(pl.LightningDataModule):
     def _whole(self, kind: str, dataset: CachedImages) -> DataLoader:
         """All images in order, in each of several processes: shares of equal length would need some images twice."""
         # Lightning leaves a DistributedSampler as it is.
-        sampler = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False) if dataset else None
+        sampler: Any = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False) if dataset else None
         return self._loader(dataset, kind, self.hparams["eval_batch_size"], sampler=sampler)
 
     def _loader(self, dataset: CachedImages | None, kind: str, batch_size: int, **options: Any) -> DataLoader:
