@@ -96,7 +96,7 @@ def test_it_looks_before_training_when_steps_become_slow_and_after_a_while(
 @pytest.mark.parametrize(
     ("setting", "steps", "device"), [(2, 100, "cpu"), ("auto", 99, "cpu"), ("auto", 100, "cuda"), (None, 100, "cpu")]
 )
-def test_it_leaves_other_trainings_alone(  # noqa: PLR0917
+def test_it_leaves_other_trainings_alone(
     trainer: Any, module: Any, looks: list[int], clock: SimpleNamespace, setting: Any, steps: int, device: str
 ) -> None:
     trainer.estimated_stepping_batches = steps
