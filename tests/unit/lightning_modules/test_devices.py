@@ -9,9 +9,9 @@ from hydra.types import RunMode
 from torch.utils.data import DistributedSampler
 
 from datamodules.trash import TrashDataModule
+from hydra_plugins.trashlite.jobs import RANKS, is_first_process
 from lightning_modules.devices import check_devices, first_device
 from trashlite.errors import UserError
-from hydra_plugins.trashlite.jobs import RANKS, is_first_process
 
 
 @pytest.mark.parametrize(
