@@ -99,6 +99,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     check_job(cfg)  # before the import of torch, which takes seconds
     if not is_first_process():
         logging.getLogger().setLevel(logging.ERROR)
+    if "torch" not in sys.modules:
+        log.info("Loading PyTorch; folder %s", cfg.output_dir)
 
     from pytorch_lightning import seed_everything
     from rich.console import Console

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
 from trashlite.inputs import INPUTS, check_inputs
+from trashlite.settings import check_settings
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by what starts several processes
 
@@ -97,15 +99,18 @@ class CheckOutputFolder(Callback):
 
 
 def check_job(config: DictConfig) -> None:
-    """Check the files a job reads, see `check_inputs`."""
+    """Check the settings of a job and the files it reads, see `check_settings` and `check_inputs`."""
+    settings: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    check_settings({key: node for key, node in settings.items() if key != "hydra"}, partial(plain_value, config))
+    check_inputs({key: plain_value(config, key) for key in INPUTS})
 
-    def value(key: str) -> Any:
-        if OmegaConf.is_missing(config, key):
-            return "???"
-        found = OmegaConf.select(config, key)
-        return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
 
-    check_inputs({key: value(key) for key in INPUTS})
+def plain_value(config: DictConfig, key: str) -> Any:
+    """Value of a dotted key in plain containers, references resolved; `???` where it is missing."""
+    if OmegaConf.is_missing(config, key):
+        return "???"
+    found = OmegaConf.select(config, key)
+    return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
 
 
 def is_first_process() -> bool:

@@ -1,15 +1,20 @@
 """Every YAML composes, and what it names can be built."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
+from pydantic import BaseModel
 from torch import nn
 
+from hydra_plugins.trashlite.jobs import plain_value
 from tests.harness import PROJECT, compose_config
 from trashlite.losses import create_loss
+from trashlite.settings import check_settings
+from trashlite.settings.training import Backbone, Loss, Optimizer, Scheduler
 
 
 def options(group: str) -> list[str]:
@@ -54,6 +59,23 @@ def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 
     config = compose_config(f"trainer={trainer}", f"output_dir={tmp_path}", "trainer.accelerator=cpu").trainer
     assert isinstance(instantiate(config, logger=False), Trainer)
+
+
+@pytest.mark.parametrize("group", ["experiment", "debug", "sweep", "augmentation", "lightning_module"])
+def test_every_shipped_overlay_is_known_to_the_schema(group: str, tmp_path: Path) -> None:
+    for option in options(group):
+        config = compose_config(f"{'+' * (group == 'sweep')}{group}={option}", f"output_dir={tmp_path}")
+        OmegaConf.update(config, "datamodule.root", str(tmp_path))
+        check_settings(OmegaConf.to_container(config), partial(plain_value, config))
+
+
+@pytest.mark.parametrize(
+    ("group", "schema"), [("backbone", Backbone), ("loss", Loss), ("optimizer", Optimizer), ("scheduler", Scheduler)]
+)
+def test_every_shipped_setting_is_known_to_the_schema(group: str, schema: type[BaseModel]) -> None:
+    for option in options(group):
+        config = OmegaConf.load(PROJECT / "conf" / group / f"{option}.yaml")
+        schema.model_validate(OmegaConf.to_container(config))
 
 
 def test_a_callback_is_switched_off_with_null() -> None:

@@ -1,0 +1,87 @@
+"""The settings' schema and what is built from them say the same."""
+
+import inspect
+from typing import Literal, get_args, get_type_hints
+
+import pytest
+from hydra.utils import get_method
+from torch import nn
+
+from datamodules import trash
+from lightning_modules.classifier import SCHEDULERS
+from loggers import wandb
+from trashlite import losses, settings
+from trashlite.compression import freeze
+from trashlite.compression.low_rank import ranks
+from trashlite.data import decode, sampling
+from trashlite.data.augmentation import erasing
+from trashlite.settings import callbacks, data, training
+from trashlite.settings.types import Part
+from trashlite.settings.types import parameters as read_parameters
+
+# Given by run.py, or left to Python.
+LATE = {"class_names", "class_counts", "preprocessing", "rank_plan", "checkpoint"}
+
+
+def parts(base: type[Part] = Part) -> list[type[Part]]:
+    return [part for part in base.__subclasses__() if part.targets]
+
+
+def accepted(target: str) -> set[str]:
+    """Names of the parameters of a class, those of its bases where it passes settings on."""
+    built = get_method(target)
+    names: set[str] = set()
+    for each in built.__mro__ if inspect.isclass(built) else [built]:
+        parameters = inspect.signature(each.__init__ if inspect.isclass(each) else each).parameters
+        names |= {name for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+            break
+    return names - {"self"}
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: part.__name__)
+def test_settings_are_those_the_classes_take(part: type[Part]) -> None:
+    fields = set(part.model_fields) - {"target"}
+    takes = set().union(*map(accepted, part.targets))
+    if part is callbacks.LowRank:  # which passes the others on to a function
+        takes |= accepted("trashlite.compression.low_rank.select_ranks")
+        takes -= {"model", "example_input", "moments", "calibration", "loss"}
+    assert fields <= takes
+    if part.model_config.get("extra") != "allow":
+        assert takes - fields <= LATE
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (settings.types.ResizeMode, decode.ResizeMode),
+        (get_type_hints(data.DataModule)["split"], trash.Split),
+        (get_type_hints(data.DataModule)["on_bad_image"], trash.OnBadImage),
+        (get_type_hints(data.DataModule)["sampling"], sampling.Sampling),
+        (get_type_hints(data.Erasing)["fill"], erasing.Fill),
+        (get_args(get_type_hints(callbacks.LowRank)["policy"])[0], ranks.Policy),
+        (get_type_hints(callbacks.LowRank)["freeze"], freeze.Freeze),
+        (get_type_hints(callbacks.Wandb)["mode"], wandb.Mode),
+        (get_type_hints(training.Scheduler)["sched"], Literal[SCHEDULERS]),
+        (get_type_hints(training.Loss)["name"], Literal[tuple(losses.LOSSES)]),
+    ],
+)
+def test_choices_are_those_of_the_library(ours: object, theirs: object) -> None:
+    assert get_args(ours) == get_args(theirs)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_each_loss_has_its_settings(name: str) -> None:
+    loss: type[nn.Module] = losses.LOSSES[name]
+    assert training.LOSS_SETTINGS[name] == accepted_by(loss) - {"class_counts"}
+
+
+def accepted_by(cls: type) -> set[str]:
+    return set(inspect.signature(cls).parameters)
+
+
+def test_parameters_are_read_from_the_source() -> None:
+    from pytorch_lightning import Trainer
+
+    read = read_parameters("pytorch_lightning", "trainer/trainer.py", "Trainer")
+    assert set(read) == set(inspect.signature(Trainer.__init__).parameters) - {"self"}
