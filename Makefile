@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python run.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train slim decompose submit sweep report show-data robustness test test-full lint bench clean
+.PHONY: help setup train slim decompose submit sweep report show-data robustness crops import data-report test test-full lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,14 @@ show-data: setup ## draw the data set: class counts, sizes, augmented images (DA
 robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG, blur, noise, light (DATA=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make robustness CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	@$(VENV)/bin/python -m trashlite.deployment robustness '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+crops: setup ## cut objects out of photographs: ANNOTATIONS=coco.json IMAGES=folder OUT=folder (MAP=conf/categories/taco.yaml)
+	@test -n "$(ANNOTATIONS)" -a -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make crops ANNOTATIONS=<COCO file> IMAGES=<folder> OUT=<new folder> [MAP=conf/categories/taco.yaml]"; exit 1; }
+	@$(VENV)/bin/python -m trashlite.data.crops '$(ANNOTATIONS)' '$(IMAGES)' '$(OUT)' $(if $(MAP),--map '$(MAP)') $(ARGS)
+
+import: setup ## bring class folders, class-prefixed files or a CSV of labels into our layout: SOURCE=path OUT=folder
+	@test -n "$(SOURCE)" -a -n "$(OUT)" || { echo "make import SOURCE=<folder or CSV file> OUT=<new folder> [ARGS=--link]"; exit 1; }
+	@$(VENV)/bin/python -m trashlite.data.gather '$(SOURCE)' '$(OUT)' $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the fast tests
 	$(VENV)/bin/python -m pytest $(ARGS)

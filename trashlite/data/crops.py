@@ -1,0 +1,272 @@
+"""Crops of annotated objects, from a COCO file and its photographs, in the competition's layout.
+
+python -m trashlite.data.crops ANNOTATIONS IMAGES OUT [--map conf/categories/taco.yaml]
+"""
+
+import argparse
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from os import cpu_count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trashlite.data.cache import progress
+from trashlite.data.categories import UNKNOWN, read_categories
+from trashlite.data.coco import Coco, LeftOut, Object, read_coco
+from trashlite.data.commands import account_table, file_digest, shown, write_csv
+from trashlite.data.contact_sheet import Cell, contact_sheet
+from trashlite.data.decode import BadImageError, read_rgb
+from trashlite.data.new_folder import make_folder
+from trashlite.data.photograph import PhotographFile, upright_box
+from trashlite.data.share_groups import share_groups
+from trashlite.errors import UserError
+
+VERSION = 1  # of the crops: raise it when the same input gives others
+LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
+COLUMNS = ("file", "class", "image_id", "annotation_id", "left", "top", "width", "height", "area", "group", "part")
+ON_THE_SHEET = 60  # crops on the contact sheet
+
+
+class CropSettings(NamedTuple):
+    """How crops are cut and shared out."""
+
+    pad: float = 0.1
+    """Margin on each side, as a share of the box's longer side."""
+    min_side: int = 24
+    """Least side of a crop in pixels."""
+    group_by: str = "image"
+    """`image` or `folder`: what never gives crops to two parts."""
+    val: float = 0.15
+    test: float = 0.0
+    seed: int = 0
+    keep_unmapped: bool = False
+    """Objects of no class of the map go to unknown/ instead of being left out."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop to be written: its corners (left, top, right, bottom) are pixels of the upright photograph."""
+
+    object: Object
+    class_name: str
+    source: PhotographFile
+    corners: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
+    group: str
+
+    def file(self, part: str) -> str:
+        """Path of the crop below the folder of the data set."""
+        suffix = ".png" if self.source.path.suffix.lower() in LOSSLESS else ".jpg"
+        name = f"{self.object.photograph.id}_{self.object.id}{suffix}"
+        return f"{UNKNOWN}/{name}" if self.class_name == UNKNOWN else f"{part}/{self.class_name}/{name}"
+
+
+def make_crops(
+    annotations: Path, images: Path, out: Path, map_file: Path | None = None, settings: CropSettings | None = None
+) -> dict[str, Any]:
+    """Cut every object out of its photograph, and share the crops out over the parts by photograph.
+
+    Args:
+        annotations: COCO instances; polygons and run lengths serve for areas only.
+        images: folder below which the annotations' file names lie.
+        out: folder to be made, with `crops.csv`, `left_out.csv` and `contact_sheet.jpg` beside the parts.
+        map_file: YAML, class -> categories of the annotations; None: categories are the classes.
+
+    Returns:
+        objects, crops (by part and class), left_out (by reason) and notes, each counted.
+
+    Raises:
+        UserError: files that are missing or cannot be read, a map that does not fit, settings out of their bounds.
+    """
+    settings = settings or CropSettings()
+    if not images.is_dir():
+        raise UserError(f"The folder of images {str(images)!r} does not exist.")
+    check_settings(settings)
+    coco = read_coco(annotations)
+    class_of = read_categories(map_file, coco.categories)
+    files = PhotographFile.below(images, {item.photograph.file_name for item in coco.objects})
+    made_from = {
+        "version": VERSION,
+        "annotations": file_digest(annotations),
+        "map": file_digest(map_file) if map_file else None,
+        "settings": settings._asdict(),
+        "images": file_digest(*(file.path for file in files.values())),
+    }
+    return make_folder(out, made_from, partial(_fill, coco=coco, class_of=class_of, files=files, settings=settings))
+
+
+def check_settings(settings: CropSettings) -> None:
+    """Refuse values out of their bounds."""
+    if not (0 <= settings.pad <= 2 and settings.min_side >= 1):
+        raise UserError(f"--pad must lie between 0 and 2, --min-side above 0: not {settings.pad}, {settings.min_side}.")
+    if not (min(settings.val, settings.test) >= 0 and settings.val + settings.test < 1 and settings.seed >= 0):
+        raise UserError("--val and --test are shares that leave something for training, --seed is not negative.")
+
+
+def plan_crops(
+    coco: Coco, class_of: Mapping[str, str], files: Mapping[str, PhotographFile], settings: CropSettings
+) -> list[Crop]:
+    """Crops that can be cut; objects that give none go to `coco.left_out`, with the reason."""
+    crops = []
+    for item in coco.objects:
+        source = files.get(item.photograph.file_name)
+        class_name = class_of.get(item.category, UNKNOWN if settings.keep_unmapped else None)
+        box = upright_box(item.box, item.photograph.size, source) if source and not source.why else None
+        corners = crop_corners(box, source.size, settings.pad) if source and box else None
+        if class_name is None:
+            why = "its category is not in the map"
+        elif source is None:
+            why = "no such image file"
+        elif source.why:
+            why = f"its image cannot be read ({source.why})"
+        elif box is None:
+            why = "the annotations are for another image size"
+        elif corners is None:
+            why = "box outside the image"
+        elif min(corners[2] - corners[0], corners[3] - corners[1]) < settings.min_side:
+            why = f"smaller than {settings.min_side} pixels"
+        else:
+            folder = item.photograph.file_name.replace("\\", "/").rpartition("/")[0]
+            group = folder if settings.group_by == "folder" else item.photograph.id
+            crops.append(Crop(item, class_name, source, corners, box, group))
+            continue
+        coco.left_out.append(_left_out(item, why))
+    return crops
+
+
+def crop_corners(box: Sequence[float], size: Sequence[int], pad: float) -> tuple[int, int, int, int] | None:
+    """Whole-numbered (left, top, right, bottom) of a box with its margin, inside an image of `size` (width, height).
+
+    None where the box itself does not touch the image.
+    """
+    left, top, width, height = box
+    right, bottom = left + width, top + height
+    if right <= 0 or bottom <= 0 or left >= size[0] or top >= size[1]:
+        return None
+    margin = pad * max(width, height)
+    return (
+        max(0, math.floor(left - margin)),
+        max(0, math.floor(top - margin)),
+        min(size[0], math.ceil(right + margin)),
+        min(size[1], math.ceil(bottom + margin)),
+    )
+
+
+def _fill(
+    folder: Path,
+    coco: Coco,
+    class_of: Mapping[str, str],
+    files: Mapping[str, PhotographFile],
+    settings: CropSettings,
+) -> dict[str, Any]:
+    crops = plan_crops(coco, class_of, files, settings)
+    known = [crop for crop in crops if crop.class_name != UNKNOWN]
+    part_of = dict(zip([crop.object.id for crop in known], _parts(known, settings), strict=True))
+    written, cells = _cut(folder, crops, part_of, coco)
+    rows = []
+    for crop in written:
+        box = [round(value, 1) for value in crop.box]
+        part = part_of.get(crop.object.id, UNKNOWN)
+        ids = (crop.object.photograph.id, crop.object.id)
+        rows.append((crop.file(part), crop.class_name, *ids, *box, round(crop.object.area, 1), crop.group, part))
+    write_csv(folder / "crops.csv", COLUMNS, sorted(rows))
+    dropped = sorted((item.image_id, item.id, item.category, item.why) for item in coco.left_out)
+    write_csv(folder / "left_out.csv", ("image_id", "annotation_id", "category", "why"), dropped)
+    if cells:
+        contact_sheet(cells).save(folder / "contact_sheet.jpg", quality=90)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[str(row[1])][str(row[-1])] += 1
+    reasons = Counter(item.why for item in coco.left_out)
+    unmapped = Counter(item.category for item in coco.left_out if item.why == "its category is not in the map")
+    turned = sum(crop.source.orientation > 1 for crop in written)
+    outside = sum(_reaches_outside(crop) for crop in written)
+    notes = coco.notes + Counter({"crops of photographs turned by EXIF": turned, "boxes clipped at the edge": outside})
+    return {
+        "objects": len(rows) + len(dropped),
+        "crops": {name: dict(counts[name]) for name in sorted(counts)},
+        "left_out": dict(reasons.most_common()),
+        "unmapped": dict(unmapped.most_common()),
+        "notes": {note: count for note, count in notes.items() if count},
+    }
+
+
+def _parts(crops: Sequence[Crop], settings: CropSettings) -> list[str]:
+    shares = {"val": settings.val, "test": settings.test}
+    return share_groups([crop.class_name for crop in crops], [crop.group for crop in crops], shares, settings.seed)
+
+
+def _cut(folder: Path, crops: Sequence[Crop], part_of: Mapping[str, str], coco: Coco) -> tuple[list[Crop], list[Cell]]:
+    """Write the crops, photograph by photograph: those written, and a sample of them for the contact sheet."""
+    of_photograph: dict[Path, list[Crop]] = defaultdict(list)
+    for crop in crops:
+        of_photograph[crop.source.path].append(crop)
+        (folder / crop.file(part_of.get(crop.object.id, UNKNOWN))).parent.mkdir(parents=True, exist_ok=True)
+    step = max(1, math.ceil(len(crops) / ON_THE_SHEET))
+    on_sheet = {crop.object.id for crop in sorted(crops, key=lambda crop: (crop.class_name, crop.object.id))[::step]}
+
+    def cut(path: Path) -> list[tuple[Crop, Cell | None]] | str:
+        try:
+            image = read_rgb(path)
+        except BadImageError as error:
+            return error.why
+        done = []
+        for crop in of_photograph[path]:
+            pixels = image.crop(crop.corners)
+            target = folder / crop.file(part_of.get(crop.object.id, UNKNOWN))
+            pixels.save(target, quality=95)  # which PNG has no use for
+            wanted = crop.object.id in on_sheet
+            done.append((crop, Cell.of(image, crop.box, pixels, crop.class_name) if wanted else None))
+        return done
+
+    written: list[Crop] = []
+    cells: list[Cell] = []
+    with ThreadPoolExecutor(cpu_count()) as pool, progress(len(of_photograph)) as bar:
+        task = bar.add_task("Cutting photographs", total=len(of_photograph))
+        for path, done in zip(of_photograph, pool.map(cut, of_photograph), strict=True):
+            if isinstance(done, str):
+                why = f"its image cannot be read ({done})"
+                coco.left_out += [_left_out(crop.object, why) for crop in of_photograph[path]]
+            else:
+                written += [crop for crop, _ in done]
+                cells += [cell for _, cell in done if cell]
+            bar.advance(task)
+    return written, sorted(cells, key=lambda cell: cell.title)
+
+
+def _left_out(item: Object, why: str) -> LeftOut:
+    return LeftOut(item.id, item.photograph.id, item.category, why)
+
+
+def _reaches_outside(crop: Crop) -> bool:
+    left, top, width, height = crop.box
+    return left < -1 or top < -1 or left + width > crop.source.size[0] + 1 or top + height > crop.source.size[1] + 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m trashlite.data.crops", description=(__doc__ or "").split("\n")[0])
+    defaults = CropSettings()
+    parser.add_argument("annotations", type=Path, help="COCO annotation file")
+    parser.add_argument("images", type=Path, help="folder below which its image files lie")
+    parser.add_argument("out", type=Path, help="folder to be made")
+    parser.add_argument("--map", type=Path, help="YAML: class -> categories (default: categories are the classes)")
+    parser.add_argument("--keep-unmapped", action="store_true", help="put objects of no class into unknown/")
+    parser.add_argument("--pad", type=float, default=defaults.pad, help="margin, as a share of the longer side (0.1)")
+    parser.add_argument("--min-side", type=int, default=defaults.min_side, help="least side of a crop in pixels (24)")
+    parser.add_argument("--group-by", choices=("image", "folder"), default="image", help="what stays in one part")
+    parser.add_argument("--val", type=float, default=defaults.val, help="share of val (0.15)")
+    parser.add_argument("--test", type=float, default=defaults.test, help="share of test (0)")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="of the split (0)")
+    given = vars(parser.parse_args(arguments))
+    settings = CropSettings(**{name: given[name] for name in CropSettings._fields})
+    with shown():
+        result = make_crops(given["annotations"], given["images"], given["out"], given["map"], settings)
+        account_table(result, given["out"])
+
+
+if __name__ == "__main__":
+    main()

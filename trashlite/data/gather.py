@@ -1,0 +1,198 @@
+"""Image collections of other layouts, gathered into the competition's layout by copy or link.
+
+python -m trashlite.data.gather SOURCE OUT
+
+SOURCE is one of
+    a CSV file with the columns file,label[,part]: paths below its folder; no label: test/NoLabel
+    a folder of class folders, or of train/, val/ (valid/, validation/), test/ with class folders in them
+    a folder of files that begin with their class: Battery_001.jpg, battery-2.png, "Paper pack 3.jpg"
+"""
+
+import argparse
+import csv
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from trashlite.data.categories import check_class_name
+from trashlite.data.commands import account_table, file_digest, shown, write_csv
+from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED
+from trashlite.data.new_folder import make_folder
+from trashlite.data.share_groups import share_groups
+from trashlite.errors import UserError
+
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+Kind = Literal["csv", "folders", "prefix"]
+
+
+class Found(NamedTuple):
+    """One image to be gathered; no `part`: to be shared out. No class: unlabelled."""
+
+    path: Path
+    class_name: str | None
+    part: str | None
+
+
+def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, seed: int = 0) -> dict[str, Any]:
+    """Copy or link the images of `source` into `out/train|val|test/<Class>`.
+
+    Args:
+        link: symbolic links to the originals instead of copies.
+        val: share of each class that goes to val where the source has no parts; 0: left to the datamodule.
+
+    Returns:
+        objects, crops (images by class and part), left_out (by reason) and notes, each counted.
+
+    Raises:
+        UserError: nothing that looks like a labelled collection, classes that cannot be folders, a CSV without the
+            columns, or `out` holds something else.
+    """
+    if not source.exists():
+        raise UserError(f"The source {str(source)!r} does not exist.")
+    if not 0 <= val < 1:
+        raise UserError(f"--val is a share from 0 to below 1, not {val}.")
+    left_out: Counter[str] = Counter()
+    kind = kind_of(source)
+    found = list({"csv": from_csv, "folders": from_folders, "prefix": from_prefix}[kind](source, left_out))
+    if not found:
+        raise UserError(
+            f"There are no images in {str(source)!r}. SOURCE may be:{(__doc__ or '').split('is one of')[1]}"
+        )
+    for name in {item.class_name for item in found if item.class_name}:
+        check_class_name(name)
+    labelled = [item for item in found if item.class_name and item.part is None]
+    names = [str(item.class_name) for item in labelled]
+    parts = share_groups(names, [str(item.path) for item in labelled], {"val": val}, seed)
+    part_of = {item.path: part for item, part in zip(labelled, parts, strict=True)}
+    made_from = {
+        "images": file_digest(*(item.path for item in found)),
+        "labels": file_digest(source) if kind == "csv" else None,
+        "settings": [link, val, seed],
+    }
+
+    def fill(folder: Path) -> dict[str, Any]:
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        renamed, rows, taken = 0, [], set()
+        for item in found:
+            part = item.part or ("test" if item.class_name is None else part_of[item.path])
+            place = Path(part, item.class_name or UNLABELLED)
+            target = place / item.path.name
+            for number in range(2, len(found) + 2):
+                if str(target).lower() not in taken:
+                    break
+                target = place / f"{item.path.stem}_{number}{item.path.suffix}"
+            renamed += target.name != item.path.name
+            taken.add(str(target).lower())
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            if link:
+                os.symlink(item.path.absolute(), folder / target)
+            else:
+                shutil.copy2(item.path, folder / target)
+            counts[item.class_name or UNLABELLED][part] += 1
+            rows.append((target.as_posix(), item.path.relative_to(base).as_posix()))
+        write_csv(folder / "gathered.csv", ("file", "from"), rows)
+        return {
+            "objects": len(found) + left_out.total(),
+            "crops": {name: dict(counts[name]) for name in sorted(counts)},
+            "left_out": {why: count for why, count in left_out.most_common() if count},
+            "notes": {"images renamed, their name was taken": renamed} if renamed else {},
+        }
+
+    base = source.parent if kind == "csv" else source
+    return make_folder(out, made_from, fill)
+
+
+def kind_of(source: Path) -> Kind:
+    """The kind of collection that a path is."""
+    if source.is_file():
+        return "csv"
+    return (
+        "folders" if any(entry.is_dir() and not entry.name.startswith(".") for entry in source.iterdir()) else "prefix"
+    )
+
+
+def from_folders(source: Path, left_out: Counter[str]) -> Iterator[Found]:
+    """Images of class folders, with or without folders of parts above them."""
+    folders = sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    with_parts = any(PARTS.get(folder.name.lower()) == "train" for folder in folders)
+    left_out["outside a class folder"] += sum(entry.is_file() for entry in source.iterdir())
+    for folder in folders:
+        if with_parts and folder.name.lower() not in PARTS:
+            left_out["in none of train, val, test"] += sum(path.is_file() for path in folder.rglob("*"))
+            continue
+        part = PARTS[folder.name.lower()] if with_parts else None
+        classes = sorted(folder.iterdir()) if with_parts else [folder]
+        for place in classes:
+            if not place.is_dir():
+                left_out["outside a class folder"] += 1
+                continue
+            unlabelled = place.name == UNLABELLED
+            for path in _images(place.rglob("*"), left_out):
+                yield Found(path, None if unlabelled else place.name, "test" if unlabelled else part)
+
+
+def from_prefix(source: Path, left_out: Counter[str]) -> Iterator[Found]:
+    """Images whose names begin with their class, before a number: `Battery_001`, `Paper pack (3)`, `glass-7_b`."""
+    for path in _images(source.iterdir(), left_out):
+        match = re.match(r"([^\W\d_][^\d_]*?)[\s_.(-]*[\d_(]", path.name)
+        if match:
+            yield Found(path, match[1].strip(" -"), None)
+        else:
+            left_out["no class before a number in its name"] += 1
+
+
+def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
+    """Images that a CSV file lists, by paths below its folder."""
+    with source.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "label"} <= set(rows.fieldnames or ()):
+            raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
+        seen = set()
+        for row in rows:
+            path, label, part = (source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part"))
+            if not path.resolve().is_relative_to(source.parent.resolve()):
+                left_out["lies outside the folder of the CSV file"] += 1
+            elif not path.is_file():
+                left_out["no such file"] += 1
+            elif path in seen:
+                left_out["listed twice"] += 1
+            elif part and part.strip().lower() not in PARTS:
+                left_out[f"part {part!r} is none of train, val, test"] += 1
+            else:
+                seen.add(path)
+                yield Found(path, label or None, PARTS[part.strip().lower()] if part and label else None)
+
+
+def _images(paths: Iterator[Path], left_out: Counter[str]) -> Iterator[Path]:
+    for path in sorted(paths):
+        if path.is_dir() or path.name.startswith("."):
+            continue
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path
+        else:
+            left_out[f"no image ({path.suffix.lower() or 'no suffix'})"] += 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m trashlite.data.gather",
+        description=(__doc__ or "").partition("\n\n")[0] + (__doc__ or "").rpartition("OUT\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path, help="folder to be made")
+    parser.add_argument("--link", action="store_true", help="symbolic links instead of copies")
+    parser.add_argument("--val", type=float, default=0.0, help="share for val where the source has no parts (0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (0)")
+    given = parser.parse_args(arguments)
+    with shown():
+        result = gather(given.source, given.out, link=given.link, val=given.val, seed=given.seed)
+        account_table(result, given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Splits in which no group of images, such as the crops of one photograph, is in two parts."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from trashlite.errors import UserError
+
+
+def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
+    """Part of each image; groups stay whole, and the classes are spread alike as far as that allows.
+
+    Args:
+        classes, groups: of the N images.
+        shares: part -> share of the images, about; 0: no such part. The rest is `train`.
+
+    Raises:
+        UserError: fewer groups than parts, or no class with enough images.
+    """
+    part_of = np.full(len(groups), "train", dtype=object)
+    labels, names = np.asarray(classes), np.asarray(groups)
+    wanted = {part: share for part, share in shares.items() if share > 0}
+    for part, share in wanted.items():
+        rest = np.flatnonzero(part_of == "train")
+        most = min(len(set(names[rest])), max(Counter(labels[rest]).values(), default=0))
+        folds = min(max(2, round(len(rest) / max(1.0, share * len(groups)))), most)
+        if folds < 2:
+            raise UserError(
+                f"{len(set(groups))} groups of photographs cannot be shared out over train, {', '.join(wanted)}: "
+                "give a share of 0, or group by image."
+            )
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # classes smaller than the folds are spread as far as they go
+            _, aside = next(split.split(rest, labels[rest], names[rest]))
+        part_of[rest[aside]] = part
+    return part_of.tolist()
