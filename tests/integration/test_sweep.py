@@ -156,12 +156,75 @@ def test_two_processes_share_a_journal_and_survive_kills(app: App) -> None:
     kill_and_resume(app, 2, "hydra.sweeper.storage=journal:sweep/journal.log", seed=3)
 
 
+@pytest.mark.slow
+def test_two_hosts_share_a_study(app: App, tmp_path: Path) -> None:
+    """Machines of other names in one folder: each leaves the other's trials alone from their first second."""
+    (tmp_path / "names").mkdir()
+    fake = "import os, socket\nsocket.gethostname = lambda: os.environ['FAKE_HOST']\n"
+    (tmp_path / "names" / "sitecustomize.py").write_text(fake)
+    app.environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path / 'names'}"
+    running = []
+    for host in ("one", "two"):
+        app.environment["FAKE_HOST"] = host
+        running.append(app.start("hydra.sweeper.n_trials=16", "sleep=0.3", "hydra.sweeper.max_failure_rate=0"))
+    for process in running:
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, output
+    assert [trial.state for trial in app.trials] == [TrialState.COMPLETE] * 16
+    assert {trial.user_attrs["owner"]["host"].split()[0] for trial in app.trials} == {"one", "two"}
+    assert len(set(app.calls())) == len(app.calls()) == 16
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_only_its_own_trials(app: App) -> None:
+    """As the system's OOM killer does it: the second trial kills its process once it has begun."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -r requirements-cluster.txt")
+    output = app.run("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2", "kill_once=1",
+                     "hydra.sweeper.n_trials=6", "hydra.sweeper.max_failure_rate=0", timeout=300)  # fmt: skip
+    assert "A worker died" in output
+    assert "Traceback" not in output
+    trials = app.trials
+    assert len(finished(trials)) == 6
+    assert trials[1].state == TrialState.FAIL
+    assert any(trial.params == trials[1].params for trial in finished(trials))
+    assert len(set(app.calls())) == len(app.calls())
+
+
+@pytest.mark.slow
+def test_jobs_that_outlive_their_sweeper_are_not_run_twice(app: App) -> None:
+    """Jobs of joblib wait for a file; only the sweeper is killed, then the command is given again."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -r requirements-cluster.txt")
+    given = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4")
+    first = app.start(*given, "+wait_for=go", "hydra.sweeper.study_name=s")
+    while len(app.calls()) < 2:
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    second = app.start(*given, "+wait_for=go", "hydra.sweeper.study_name=s")
+    assert second.stdout is not None
+    for line in second.stdout:  # it begins the two trials that nobody has begun
+        if len(app.calls()) == 4 or "Waiting for" in line:
+            break
+    (app.folder / "go").touch()
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, output
+    assert sorted(app.calls()) == ["0", "1", "2", "3"]
+    assert [trial.state for trial in app.trials] == [TrialState.COMPLETE] * 4
+
+
 @dataclass
 class Postgres:
     """A server of our own; `password` is that of its user `robot`."""
 
     port: int
     password: str
+    control: list[str]
+    """The command that starts and stops it, without its last word."""
+    options: list[str]
+
+    def do(self, *words: str) -> None:
+        subprocess.run([*self.control, *words], check=True, cwd="/", capture_output=True)
 
     @property
     def url(self) -> str:
@@ -183,19 +246,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         for folder in (base, *base.parents[:2]):
             folder.chmod(0o755)
         shutil.chown(base, "postgres")
-    password = "s3cret-word"
+    password = "Sec/r3t-word"  # with a character that divides an address
     (base / "password").write_text(password)
     (base / "password").chmod(0o644)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     create = [initdb, "-D", str(base / "data"), "-U", "robot", "--auth=scram-sha-256", f"--pwfile={base / 'password'}"]
-    control = [str(Path(initdb).with_name("pg_ctl")), "-D", str(base / "data"), "-w"]
-    options = f"-p {port} -k {base} -c listen_addresses=127.0.0.1"
+    control = [*as_user, str(Path(initdb).with_name("pg_ctl")), "-D", str(base / "data"), "-w"]
+    options = ["-o", f"-p {port} -k {base} -c listen_addresses=127.0.0.1", "-l", str(base / "log")]
     subprocess.run([*as_user, *create, "-N"], check=True, cwd=base, capture_output=True)
-    subprocess.run([*as_user, *control, "-o", options, "-l", str(base / "log"), "start"], check=True, cwd=base)
-    yield Postgres(port, password)
-    subprocess.run([*as_user, *control, "-m", "immediate", "stop"], check=True, cwd=base)
+    server = Postgres(port, password, control, options)
+    server.do(*options, "start")
+    yield server
+    server.do("-m", "immediate", "stop")
 
 
 @pytest.mark.slow
@@ -209,6 +273,36 @@ def test_two_processes_share_a_postgresql_study_and_survive_kills(app: App, post
         kill_and_resume(app, 2, f"hydra.sweeper.storage={postgres.url}", seed=4)
     finally:
         del os.environ["PGPASSFILE"]
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_for_a_while_is_waited_for(app: App, postgres: Postgres, tmp_path: Path) -> None:
+    """It stops in the middle of trials, and comes back when both processes have told that it is away."""
+    app.environment["PGPASSWORD"] = postgres.password
+    given = (f"hydra.sweeper.storage={postgres.url}", "hydra.sweeper.study_name=away", "hydra.sweeper.n_trials=12",
+             "sleep=0.5", "hydra.sweeper.max_failure_rate=0")  # fmt: skip
+    running = [app.start(*given) for _ in range(2)]
+    while len(app.calls()) < 4:
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.05)
+    postgres.do("-m", "fast", "stop")
+    told = []
+    for process in running:
+        assert process.stdout is not None
+        told.append(next(line for line in process.stdout if "is away" in line))
+    postgres.do(*postgres.options, "start")
+    for process, line in zip(running, told, strict=True):
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, output
+        assert "answers again" in output
+        assert "is away" not in output  # it was told once
+        assert "Traceback" not in output
+        assert postgres.password not in output + line
+    os.environ["PGPASSWORD"] = postgres.password
+    try:
+        assert len(finished(app.trials)) == 12
+    finally:
+        del os.environ["PGPASSWORD"]
 
 
 @pytest.mark.slow
@@ -230,6 +324,13 @@ def test_a_password_in_the_environment_stays_there(
         if path.is_file() and postgres.password in path.read_text(errors="replace")
     ]
     assert holders == []
+    assert any("sweep.json" in path.name for path in app.folder.rglob("*"))
+    refused = app.run(f"hydra.sweeper.storage='{url}'", "hydra.sweeper.study_name=env", code=1)
+    assert "holds a password" in refused
+    assert postgres.password not in refused
+    assert not [
+        path for path in app.cwd.rglob("*") if path.is_file() and postgres.password in path.read_text(errors="replace")
+    ]
     monkeypatch.setenv("STUDY_URL", url)
     assert len(finished(app.trials)) == 2
 

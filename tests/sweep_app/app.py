@@ -1,6 +1,8 @@
 """A program of milliseconds with objective x², to test sweeps without training; it says in calls.txt when it ran."""
 
 import math
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -17,6 +19,10 @@ def main(cfg: DictConfig) -> float | tuple[float, ...]:
     folder = Path(cfg.output_dir)
     with (folder.parent / "calls.txt").open("a") as file:
         file.write(f"{folder.name} {cfg.x!r}\n")
+    if folder.name == str(cfg.kill_once):
+        os.kill(os.getpid(), signal.SIGKILL)
+    while cfg.get("wait_for") and not (folder.parent / cfg.wait_for).exists():
+        time.sleep(0.05)
     time.sleep(cfg.sleep)
     if cfg.x > cfg.fail_above:
         raise RuntimeError(f"x is {cfg.x}")

@@ -83,7 +83,7 @@ def _build(name: str, num_classes: int, in_chans: int, kwargs: dict[str, Any]) -
     except UserError:
         raise
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as why:
-        if not kwargs:
+        if not kwargs or "memory" in str(why):  # torch has no class of its own for a CPU that is out of memory
             raise
         constructor = inspect.signature(type(timm.create_model(name)).__init__)
         known = [p for p in constructor.parameters if p not in ("self", "num_classes", "in_chans", "device", "dtype")]

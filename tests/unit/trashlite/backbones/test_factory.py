@@ -35,6 +35,17 @@ def test_unknown_tag_gets_the_known_ones() -> None:
         create_backbone("lcnet_050.mine", 9)
 
 
+def test_out_of_memory_is_no_mistake_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is that of torch on a CPU."""
+
+    def fails(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9437184000 bytes.")
+
+    monkeypatch.setattr(timm, "create_model", fails)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        create_backbone("lcnet_035", 9, kwargs={"drop_rate": 0.1})
+
+
 @pytest.mark.parametrize("name", ["lcnet_035", "shufflenetv2_x0_5", "block_net", "ghostnet_050"])
 def test_wrong_kwargs_are_named_with_the_choices(name: str) -> None:
     with pytest.raises(UserError, match=rf"{name} do not fit: droprate.*takes: .*drop_rate"):

@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from omegaconf import OmegaConf
-from torch.utils.flop_counter import FlopCounterMode
 
 from tests.harness import compose_config
 from trashlite.backbones import create_backbone
+from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.errors import UserError
 from trashlite.sweeps.keep_network import export_backbone
 
@@ -27,27 +27,33 @@ def run_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def macs(network: torch.nn.Module, *size: int) -> float:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.eval()(torch.zeros(1, 3, *size))
-    return counter.get_total_flops() / 2e6
+def macs(backbone: Any, *size: int) -> int:
+    """As the program counts: thop, BatchNorm folded."""
+    network = create_backbone(backbone.name, 9, kwargs=OmegaConf.to_container(backbone.kwargs))  # type: ignore[arg-type]
+    return int(count_macs(fold_batchnorm(network, (3, *size)), (3, *size)).macs)
 
 
 def test_the_file_is_the_network_and_tells_its_input(run_folder: Path, tmp_path: Path) -> None:
-    path = export_backbone(run_folder, "tiny", tmp_path)
+    path, command = export_backbone(run_folder, "tiny", tmp_path)
     cfg = OmegaConf.load(run_folder / ".hydra" / "config.yaml")
     backbone = OmegaConf.load(path)
     assert backbone == cfg.backbone
-    network = create_backbone(backbone.name, 9, kwargs=OmegaConf.to_container(backbone.kwargs))  # type: ignore[arg-type]
     text = path.read_text()
-    assert f"{macs(network, 64, 64):.2f} M MACs at 64x64" in text
-    assert f"32x48 landscape, {macs(network, 32, 48):.2f} M MACs, val F1 0.6123" in text
-    assert "python run.py backbone=tiny image_size=[32,48] resize_mode=landscape" in text
+    assert f"At 64x64 it has {macs(backbone, 64, 64):,} MACs" in text
+    assert f"{macs(backbone, 32, 48):,} MACs at 32x48 landscape, val F1 0.6123" in text
+    assert command == "python run.py backbone=tiny 'image_size=[32,48]' resize_mode=landscape"
+    assert command in text
+
+
+def test_the_figure_of_the_run_counts(run_folder: Path, tmp_path: Path) -> None:
+    (run_folder / "run.json").write_text(json.dumps({"val/f1": 0.5, "model/macs": 868_488}))
+    path, _ = export_backbone(run_folder, "tiny", tmp_path)
+    assert "868,488 MACs at 32x48" in path.read_text()
 
 
 def test_a_pruned_run_has_no_f1_to_tell(run_folder: Path, tmp_path: Path) -> None:
     (run_folder / "run.json").unlink()
-    assert "F1" not in export_backbone(run_folder, "tiny", tmp_path).read_text()
+    assert "F1" not in export_backbone(run_folder, "tiny", tmp_path)[0].read_text()
 
 
 def test_what_cannot_be_exported_is_told(run_folder: Path, tmp_path: Path) -> None:
