@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from hydra_plugins.optuna_sweeper._trials import Outcome
 
-WIDTH = 70  # characters of a reason
+WIDTH = 44  # characters of a reason
 
 
 class Progress:

@@ -10,6 +10,7 @@ import torch
 from optuna.samplers import RandomSampler
 
 from datamodules.trash import TrashDataModule
+from hydra_plugins.optuna_sweeper._overrides import to_override
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from loggers.wandb import finish_wandb
@@ -18,7 +19,7 @@ from tests.wandb_reader import find_offline_runs, read_offline_run
 from trashlite.compression.low_rank import RankPlan
 from trashlite.compression.macs import count_macs
 from trashlite.errors import UserError
-from trashlite.sweeps.ranks import stage_budgets
+from trashlite.sweeps.ranks import stage_weights
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,9 @@ def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path,
 def test_a_trial_of_a_search_for_ranks(quick_run: Run, dense: str, tmp_path: Path) -> None:
     search = ("+sweep=ranks", f"checkpoint={dense}")
     trial = optuna.create_study(sampler=RandomSampler(seed=0), directions=["maximize", "minimize"]).ask()
-    [(key, shares)] = stage_budgets(compose_config(*search), trial).items()
-    budget = ",".join(f"{pattern}:{share}" for pattern, share in shares.items())
-    record = quick_run(*search, f"{key}={{{budget}}}", "trainer.max_epochs=0")  # QUICK trains
+    point = stage_weights(compose_config(*search), trial)
+    given = [to_override(key, value) for key, value in point.items()]
+    record = quick_run(*search, *given, "trainer.max_epochs=0")  # QUICK trains
 
     # The objective is of the decomposed and repaired network: nothing was trained.
     stages = json.loads((tmp_path / "out" / "decomposition.json").read_text())["stages"]

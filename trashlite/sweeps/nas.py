@@ -1,4 +1,4 @@
-"""The search spaces of `+sweep=nas` and `+sweep=nas_lite0`: a network and its input, drawn one choice after the other.
+"""Search spaces of `+sweep=nas` and `+sweep=nas_lite0`: a network and its input, drawn one choice after the other.
 
 Built for 0.5 to 5 million MACs. There the first layers cost most, so widths grow and strides come early: a map is
 halved until its shorter side is `FREE_SIDE` at most, and kept from `LAST_SIDE` on; between the two the trial chooses.
@@ -21,6 +21,22 @@ CHANNELS = ((8, 24, 4), (16, 40, 8), (24, 80, 8), (48, 112, 16))
 EARLY_KINDS = ("ds", "ir", "er", "sn")  # of the first two stages: later, fused blocks would eat the budget
 LATE_KINDS = ("ds", "ir", "sn")
 DEPTHWISE_KERNELS = ("3", "5", "3.5", "3.5.7")
+# trashnet_1m and trashnet_2m as points of `nas_space`, and the inputs with which a search begins.
+TRASHNET: dict[str, Any] = {
+    "stem.type": "conv3", "stem.stride": 2, "stages": 3, "activation": "hard_swish",
+    "stage0.kind": "ds", "stage0.repeats": 1, "stage0.kernel": "3", "stage0.squeeze_excite": False,
+    "stage1.kind": "ir", "stage1.repeats": 2, "stage1.kernel": "3", "stage1.squeeze_excite": False,
+    "stage2.kind": "ir", "stage2.repeats": 3, "stage2.kernel": "5", "stage2.squeeze_excite": True,
+    "stage1.expansion": 3, "stage2.expansion": 3,
+    **{f"stage{stage}.{key}": value for stage in range(3) for key, value in (("stride", 2), ("hard_swish", False))},
+}  # fmt: skip
+TRASHNET_WIDTHS = ((8, 12, 16, 32, 96), (12, 16, 24, 40, 192))  # stem, three stages, head
+TRASHNET_INPUTS = (
+    {"input.resize_mode": "stretch", "input.side": 64},
+    {"input.resize_mode": "stretch", "input.side": 48},
+    {"input.resize_mode": "landscape", "input.landscape": "48x64"},
+    {"input.resize_mode": "landscape", "input.landscape": "32x48"},
+)
 
 
 def nas_space(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
@@ -52,7 +68,7 @@ def nas_space(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
         "backbone.kwargs.stem_kernel": 5 if stem == "conv5" else 3,
         "backbone.kwargs.stem_stride": stem_stride,
         "backbone.kwargs.blocks": blocks,
-        "backbone.kwargs.head_size": trial.suggest_int("last_width", 0, 320, step=64),
+        "backbone.kwargs.head_size": trial.suggest_int("last_width", 0, 320, step=32),
         "backbone.kwargs.act_layer": trial.suggest_categorical("activation", ("relu", "hard_swish")),
     }
 
@@ -80,6 +96,25 @@ def lite0_space(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
         "backbone.kwargs.stem_stride": stem_stride,
         "backbone.kwargs.blocks": blocks,
     }
+
+
+def shipped_networks(cfg: DictConfig) -> list[dict[str, Any]]:
+    """Points of `nas_space` to begin with: the networks made by hand."""
+    names = ("stem.width", "stage0.channels", "stage1.channels", "stage2.channels", "last_width")
+    widths = [dict(zip(names, each, strict=True)) for each in TRASHNET_WIDTHS]
+    return [{**TRASHNET, **width, **size} for width in widths for size in TRASHNET_INPUTS]
+
+
+def shipped_cuts(cfg: DictConfig) -> list[dict[str, Any]]:
+    """Points of `lite0_space` to begin with: whole stages, as the recipes have them."""
+    repeats = {f"stage{stage}.repeats": int(LITE0_BLOCKS[stage].split("_")[1][1:]) for stage in range(4)}
+    strides = {"stem.stride": 2, "stage0.stride": 1, **{f"stage{stage}.stride": 2 for stage in range(1, 4)}}
+    size = {"input.resize_mode": "landscape"}
+    return [
+        {**size, "input.landscape": landscape, **repeats, **strides, "stages": stages}
+        for stages in (4, 3)
+        for landscape in ("48x64", "32x48", "24x36")
+    ]
 
 
 def draw_input(trial: Trial) -> tuple[list[int], str]:

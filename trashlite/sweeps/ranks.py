@@ -1,6 +1,7 @@
-"""The search space of `+sweep=ranks`: for each stage, or each layer, of a trained network the share of MACs to keep.
+"""Search space of `+sweep=ranks`: the budget of a trained network, and how dear the errors of each stage are.
 
-Ranks themselves would be a poor space: most of them save nothing. Each share below 1 does, and buys the least error.
+Ranks themselves would be a poor space: most of them save nothing. Here each point is a plan of policy=sensitivity, and
+where all weights are 1 it is the plan itself.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 
 STEP = 0.05
-SHARES = [round(STEP * step, 2) for step in range(1, round(1 / STEP) + 1)]
-WORTHWHILE = 0.01  # share of the network's MACs: what costs less stays dense
+HIGHEST = 0.9  # share of the dense MACs
+STARTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+WEIGHTS = (0.25, 4.0)
+WORTHWHILE = 0.01  # share of the network's MACs: of what costs less the weight is 1
 
 
-def stage_budgets(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
-    """Overrides with a share of MACs for each stage; within a stage, `policy` spreads it over the layers.
+def stage_weights(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
+    """Overrides with a budget and a weight for the loss of each stage.
 
     Args:
         cfg: a configuration with `checkpoint`; of `callbacks.low_rank` it takes what limits the ranks.
@@ -31,12 +34,18 @@ def stage_budgets(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
     Raises:
         UserError: no checkpoint, or nothing in it can be factorised.
     """
-    return draw_budgets(cfg, trial, stage_pattern)
+    return draw_weights(cfg, trial, stage_pattern)
 
 
-def layer_budgets(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
-    """As `stage_budgets`, with a share for each layer."""
-    return draw_budgets(cfg, trial, str)
+def layer_weights(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
+    """As `stage_weights`, with a weight for each layer."""
+    return draw_weights(cfg, trial, str)
+
+
+def sensitivity_plans(cfg: DictConfig) -> list[dict[str, Any]]:
+    """Points to begin with: the plans of policy=sensitivity, from nearly all MACs down to few."""
+    patterns, least = stages_of(cfg, stage_pattern)
+    return [{"budget": share, **dict.fromkeys(patterns, 1.0)} for share in STARTS if share >= least]
 
 
 def stage_pattern(layer: str) -> str:
@@ -46,8 +55,16 @@ def stage_pattern(layer: str) -> str:
     return ".".join([*parts[:depth], "*"]) if len(parts) > depth else layer
 
 
-def draw_budgets(cfg: DictConfig, trial: Trial, pattern_of: Callable[[str], str]) -> dict[str, Any]:
-    """One share for each pattern, from 1 in steps down to what the smallest ranks allow."""
+def draw_weights(cfg: DictConfig, trial: Trial, pattern_of: Callable[[str], str]) -> dict[str, Any]:
+    """A budget that can be reached, and a weight for each pattern."""
+    patterns, least = stages_of(cfg, pattern_of)
+    budget = round(trial.suggest_float("budget", least, HIGHEST, step=STEP), 2)
+    weights = {pattern: round(trial.suggest_float(pattern, *WEIGHTS, log=True), 3) for pattern in patterns}
+    return {"callbacks.low_rank.budget": budget, "callbacks.low_rank.weights": weights}
+
+
+def stages_of(cfg: DictConfig, pattern_of: Callable[[str], str]) -> tuple[list[str], float]:
+    """The patterns that a weight is drawn for, and the least share of all MACs that ranks allow, in steps."""
     if not cfg.checkpoint:
         raise UserError("A search for ranks needs a trained model: checkpoint=<run folder>/checkpoints/best.ckpt.")
     network, image_size = trained_network(cfg.checkpoint)
@@ -59,14 +76,12 @@ def draw_budgets(cfg: DictConfig, trial: Trial, pattern_of: Callable[[str], str]
         pattern = pattern_of(name)
         dense[pattern] = dense.get(pattern, 0) + macs
         least[pattern] = least.get(pattern, 0) + least_macs
-    shares = {}
-    for pattern, macs in dense.items():
-        low = next(share for share in SHARES if int(share * macs) >= least[pattern])
-        if low < 1 and macs >= WORTHWHILE * sum(dense.values()):
-            shares[pattern] = round(trial.suggest_float(pattern, low, 1, step=STEP), 2)
-    if not shares:
+    total = sum(dense.values())
+    low = STEP * (int(sum(least.values()) / total / STEP) + 1)
+    patterns = [key for key in dense if least[key] < dense[key] and dense[key] >= WORTHWHILE * total]
+    if not patterns or low > HIGHEST:
         raise UserError(f"Nothing in {cfg.checkpoint} can be factorised within callbacks.low_rank: {limits}.")
-    return {"callbacks.low_rank.budget": shares}
+    return patterns, round(low, 2)
 
 
 def trained_network(checkpoint: str) -> tuple[nn.Module, list[int]]:

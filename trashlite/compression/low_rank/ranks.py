@@ -41,6 +41,7 @@ def select_ranks(
     ratio: float | Mapping[str, float] = 0.5,
     energy: float = 0.9,
     budget: float | Mapping[str, float] = 0.6,
+    weights: Mapping[str, float] | None = None,
     plan: RankPlan | str | Path | None = None,
     moments: Mapping[str, Moments] | None = None,
     calibration: Iterable[tuple[Tensor, Tensor]] = (),
@@ -62,6 +63,7 @@ def select_ranks(
         ratio: one share, or one for each kind.
         budget: MACs of the whole model if above 1, else a share of the dense model's; or one for each group of layers,
             named by a shell pattern (`blocks.0.*`; the first that matches counts): other layers stay dense.
+        weights: how dear the errors of a group of layers are, named as in `budget`; of others: 1.
         moments: from `collect_moments`: errors are then of the outputs, not of the weights.
         calibration: (images, targets) batches for `sensitivity`; `loss(outputs, targets)` is a mean over a batch.
         kinds: kinds to consider for each layer type, see `layers.KINDS`: `budget` and `sensitivity` weigh all of them,
@@ -100,6 +102,9 @@ def select_ranks(
             else:
                 dense = {name: costs[name].macs for name in layers}
                 losses = measure_sensitivity(model, options, dense, known, calibration, loss)
+            losses = {
+                name: [_weight_of(name, weights or {}) * rise for rise in found] for name, found in losses.items()
+            }
             if isinstance(budget, Mapping):
                 choices = _choose_by_group(options, losses, costs, budget)
             else:
@@ -111,6 +116,10 @@ def select_ranks(
         case "evbmf":
             choices = each(evbmf_ranks)
     return _build_plan(layers, choices, costs, known, skipped)
+
+
+def _weight_of(name: str, weights: Mapping[str, float]) -> float:
+    return next((weight for pattern, weight in weights.items() if fnmatchcase(name, pattern)), 1.0)
 
 
 def _check_settings(

@@ -1,7 +1,6 @@
 """Report of a sweep on the screen: ten rows within 80 columns, why jobs have no result, and where the rest lies."""
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +11,7 @@ from trashlite.reports.sweep.report import PAGE, Report, reasons_of
 from trashlite.reports.sweep.table import DATA, FRONT_MARK, SweepTable
 
 ROWS, REASONS, WIDTH = 10, 10, 80
+GAP = 2  # columns between columns
 SHOWN = ("front", "job", DATA, "F1", "MACs", "score", "minutes", "overrides")
 STYLES = {"completed": None, "pruned": "dim", "failed": "red", "unfinished": "yellow"}
 
@@ -35,24 +35,30 @@ def console_table(table: SweepTable) -> Table:
     """The first rows; of the settings what fits, and only those in which jobs differ."""
     rows = table.jobs[:ROWS]
     title = f"Jobs of {escape(str(short_path(table.folder)))}"
-    shown = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
+    shown = Table(
+        title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0)
+    )
     if len(table.jobs) > len(rows):
         shown.caption = f"{len(table.jobs) - len(rows)} more rows in {PAGE}"
     headings = [heading for heading in SHOWN if heading in table.headings]
+    names = [{"front": "", "overrides": "settings", "minutes": "min"}.get(heading, heading) for heading in headings]
     lines = []
     for job in rows:
-        cells = dict(zip(table.headings, table.cells(job), strict=True))
-        cells["overrides"] = " ".join(map(last_key, table.differing(job)))
-        lines.append([cells[heading] for heading in headings])
-    for heading, *column in zip(headings, *lines, strict=True):
-        name = {"front": "", "overrides": "settings", "minutes": "min"}.get(heading, heading)
-        # Figures stay whole: only settings are cut.
-        width = None if heading == "overrides" else max(map(len, [name, *column]))
-        justify: Any = "left" if heading in ("job", DATA, "overrides", "front") else "right"
-        shown.add_column(name, no_wrap=True, overflow="ellipsis", justify=justify, min_width=width)
+        cells = {**dict(zip(table.headings, table.cells(job), strict=True)), "job": job.name}
+        lines.append([cells[heading] for heading in headings[:-1]])
+    widths = [max(map(len, column)) for column in zip(names, *lines, strict=False)]
+    room = WIDTH - sum(widths) - GAP * len(widths)
+    for heading, name in zip(headings, names, strict=True):
+        is_word = heading in ("job", DATA, "overrides", "front")
+        shown.add_column(name, no_wrap=True, justify="left" if is_word else "right")
     for job, line in zip(rows, lines, strict=True):
-        shown.add_row(*map(escape, line), style=STYLES[job.state])
+        settings = cut(" ".join(map(last_key, table.differing(job))), room)
+        shown.add_row(*map(escape, [*line, settings]), style=STYLES[job.state])
     return shown
+
+
+def cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
 def last_key(override: str) -> str:

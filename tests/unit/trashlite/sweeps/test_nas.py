@@ -8,12 +8,13 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from optuna.samplers import RandomSampler
+from optuna.trial import FixedTrial
 from torch import nn
 
 from tests.harness import compose_config
 from trashlite.backbones import create_backbone
 from trashlite.compression.macs import count_macs
-from trashlite.sweeps.nas import lite0_space, nas_space
+from trashlite.sweeps.nas import LITE0_BLOCKS, lite0_space, nas_space, shipped_cuts, shipped_networks
 
 SPACES = {"nas": nas_space, "nas_lite0": lite0_space}
 Point = tuple[dict[str, Any], dict[str, Any]]
@@ -77,3 +78,36 @@ def test_what_is_left_of_lite0_fits_its_weights() -> None:
             assert name.startswith("classifier.") or tensor.shape == whole[name].shape, name
         strides.add(tuple(block.split("_")[3] for block in overrides["backbone.kwargs.blocks"]))
     assert len(strides) > 3
+
+
+@pytest.mark.parametrize(("name", "first"), [("trashnet_1m", 0), ("trashnet_2m", 4)])
+def test_a_search_begins_with_the_networks_made_by_hand(name: str, first: int) -> None:
+    """At 64x64 the point is the network itself, layer by layer."""
+    base = compose_config("+sweep=nas")
+    points = shipped_networks(base)
+    shipped = create_backbone(name, 9, kwargs={"drop_rate": 0.0}).eval()
+    drawn = build(base, nas_space(base, FixedTrial(points[first])))  # type: ignore[arg-type]
+    assert [(key, value.shape) for key, value in drawn.state_dict().items()] == [
+        (key, value.shape) for key, value in shipped.state_dict().items()
+    ]
+    assert count_macs(drawn, (3, 64, 64)).macs == count_macs(shipped, (3, 64, 64)).macs
+
+
+@pytest.mark.parametrize(("sweep", "start"), [("nas", shipped_networks), ("nas_lite0", shipped_cuts)])
+def test_points_to_begin_with_lie_in_the_space(sweep: str, start: Any, recwarn: pytest.WarningsRecorder) -> None:
+    base, study = compose_config(f"+sweep={sweep}"), optuna.create_study()
+    points = start(base)
+    for point in points:
+        study.enqueue_trial(point)
+        trial = study.ask()
+        build(base, SPACES[sweep](base, trial))
+        assert trial.params.items() <= point.items()  # nothing was left to draw
+    assert not [warning for warning in recwarn if "out of range" in str(warning.message)]
+    assert len(points) >= 6
+
+
+def test_the_first_cut_is_four_whole_stages() -> None:
+    base = compose_config("+sweep=nas_lite0")
+    drawn = lite0_space(base, FixedTrial(shipped_cuts(base)[0]))  # type: ignore[arg-type]
+    assert drawn["image_size"] == [48, 64]
+    assert drawn["backbone.kwargs.blocks"] == list(LITE0_BLOCKS[:4])

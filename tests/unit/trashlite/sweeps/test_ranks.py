@@ -1,5 +1,6 @@
-"""The space of shares: every point is a plan within its budgets, down to the smallest."""
+"""The space of budgets and weights: every point is a plan, and some are the plans of the policy itself."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trashlite.compression.low_rank import select_ranks
 from trashlite.compression.low_rank.macs import measure_layers
 from trashlite.errors import UserError
 from trashlite.sweeps import ranks as rank_space
-from trashlite.sweeps.ranks import layer_budgets, stage_budgets, stage_pattern
+from trashlite.sweeps.ranks import layer_weights, sensitivity_plans, stage_pattern, stage_weights
 
 
 @pytest.fixture(params=["mobilenetv3_small_050", "shufflenetv2_x0_25"])
@@ -34,46 +35,71 @@ def config(**settings: Any) -> DictConfig:
     return OmegaConf.create({"checkpoint": "best.ckpt", "callbacks": {"low_rank": low_rank}})
 
 
-def lowest(trial: optuna.Trial) -> dict[str, float]:
-    return {name: distribution.low for name, distribution in trial.distributions.items()}  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("space", [stage_budgets, layer_budgets])
+@pytest.mark.parametrize("space", [stage_weights, layer_weights])
 def test_every_point_is_a_plan(network: nn.Module, space: Any) -> None:
     study = optuna.create_study(sampler=RandomSampler(seed=0), directions=["maximize", "minimize"])
     x = torch.zeros(1, 3, 32, 48)
     trial = study.ask()
-    [(key, shares)] = space(config(), trial).items()
-    assert key == "callbacks.low_rank.budget"
-    assert shares == pytest.approx(trial.params)
-    dense = select_ranks(network, x, budget=dict.fromkeys(shares, 1.0))
-    assert not dense.layers
-    drawn = select_ranks(network, x, budget=shares)
-    least = select_ranks(network, x, budget=lowest(trial))  # a budget out of reach would raise
-    assert least.macs_after < drawn.macs_after < dense.macs_after
+    point = space(config(), trial)
+    budget, weights = point["callbacks.low_rank.budget"], point["callbacks.low_rank.weights"]
+    assert {"budget": budget, **weights} == pytest.approx(trial.params, rel=1e-2)
+    plan = select_ranks(network, x, budget=budget, weights=weights)
+    assert plan.macs_after <= budget * plan.macs_before
+    least = trial.distributions["budget"].low  # type: ignore[attr-defined]
+    select_ranks(network, x, budget=least)  # a budget out of reach would raise
     with pytest.raises(UserError, match="cannot be reached"):
-        select_ranks(network, x, budget={name: low - 0.051 for name, low in lowest(trial).items() if low > 0.06})
+        select_ranks(network, x, budget=least - 0.051)
+
+
+def test_weights_move_macs_between_stages(network: nn.Module) -> None:
+    """With equal weights, whatever they are, the plan is that of none."""
+    x = torch.zeros(1, 3, 32, 48)
+    patterns = [name for name in sensitivity_plans(config())[0] if name != "budget"]
+    plain = select_ranks(network, x, budget=0.6)
+    assert select_ranks(network, x, budget=0.6, weights=dict.fromkeys(patterns, 4.0)) == plain
+
+    def macs(stage: str, weight: float) -> int:
+        plan = select_ranks(network, x, budget=0.6, weights={stage: weight})
+        costs = measure_layers(network, x)
+        return sum(plan.layers[name].macs_after if name in plan.layers else cost.macs
+                   for name, cost in costs.items() if fnmatchcase(name, stage))  # fmt: skip
+
+    stage = patterns[len(patterns) // 2]
+    assert macs(stage, 1e-3) < macs(stage, 1e3)
+
+
+def test_a_search_begins_with_the_plans_of_the_policy(network: nn.Module) -> None:
+    points = sensitivity_plans(config())
+    assert [point["budget"] for point in points][:3] == [0.9, 0.8, 0.7]
+    study = optuna.create_study()
+    for point in points:
+        study.enqueue_trial(point)
+        trial = study.ask()
+        drawn = stage_weights(config(), trial)
+        assert trial.params == point
+        assert drawn["callbacks.low_rank.budget"] == point["budget"]
+        assert set(drawn["callbacks.low_rank.weights"].values()) == {1.0}
 
 
 def test_settings_that_limit_ranks_limit_the_space(network: nn.Module) -> None:
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     free, coarse, without = study.ask(), study.ask(), study.ask()
-    stage_budgets(config(), free)
-    stage_budgets(config(multiple=8, min_rank=8), coarse)
-    assert all(low >= lowest(free)[name] for name, low in lowest(coarse).items())
-    assert sum(lowest(coarse).values()) > sum(lowest(free).values())
-    excluded = next(iter(lowest(free)))
-    stage_budgets(config(exclude=[excluded]), without)
-    assert lowest(without).keys() == lowest(free).keys() - {excluded}
+    stage_weights(config(), free)
+    stage_weights(config(multiple=8, min_rank=8), coarse)
+    lows = [trial.distributions["budget"].low for trial in (free, coarse)]  # type: ignore[attr-defined]
+    assert lows[1] > lows[0]
+    excluded = next(name for name in free.params if name != "budget")
+    stage_weights(config(exclude=[excluded]), without)
+    assert without.params.keys() == free.params.keys() - {excluded}
     with pytest.raises(UserError, match="can be factorised"):
-        stage_budgets(config(exclude=["*"]), study.ask())
+        stage_weights(config(exclude=["*"]), study.ask())
 
 
 def test_what_costs_next_to_nothing_stays_dense(network: nn.Module) -> None:
     trial = optuna.create_study(sampler=RandomSampler(seed=0)).ask()
-    layer_budgets(config(), trial)
+    layer_weights(config(), trial)
     costs = {name: cost.macs for name, cost in measure_layers(network, torch.zeros(1, 3, 32, 48)).items()}
-    assert all(costs[name] >= 0.01 * sum(costs.values()) for name in trial.params)
+    assert all(costs[name] >= 0.01 * sum(costs.values()) for name in trial.params if name != "budget")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +121,7 @@ def test_a_checkpoint_is_needed(tmp_path: Path) -> None:
     cfg = config()
     cfg.checkpoint = None
     with pytest.raises(UserError, match="checkpoint="):
-        stage_budgets(cfg, trial)
+        stage_weights(cfg, trial)
     cfg.checkpoint = str(tmp_path / "nowhere.ckpt")
     with pytest.raises(UserError, match=r"nowhere\.ckpt"):
-        stage_budgets(cfg, trial)
+        stage_weights(cfg, trial)
