@@ -1,12 +1,13 @@
 """The settings of a sweep, checked before anything runs."""
 
 import inspect
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 from trashlite.errors import UserError
 from trashlite.sweeps.storage import check_no_password
@@ -18,18 +19,18 @@ class Settings:
 
     study_name: str
     storage: str | None
-    directions: list[str]
+    directions: list[Literal["minimize", "maximize"]]
     params: dict[str, Any]
     custom_search_space: str | None
-    n_trials: int
-    timeout: float | None
-    n_jobs: int
-    max_retries: int
-    max_failure_rate: float
+    n_trials: PositiveInt
+    timeout: NonNegativeFloat | None
+    n_jobs: PositiveInt
+    max_retries: NonNegativeInt
+    max_failure_rate: NonNegativeFloat
     sampler: dict[str, Any]
     pruner: dict[str, Any] | None
     constraints: dict[str, float]
-    promote: int
+    promote: NonNegativeInt
     promote_overrides: list[str]
     enqueue: list[dict[str, Any]] | str | None
     objective: list[str]
@@ -52,21 +53,21 @@ class Settings:
         typed = typed_settings(OmegaConf.select(config, "hydra.overrides.hydra") or [])
         for name in ("sampler", "pruner"):
             given[name] = own_arguments(name, given[name], typed.get(name))
-        settings = cls(
-            **given,
-            objective=[] if objective is None else [str(name) for name in objective],
-            storage_setting=raw["storage"],
-            promote_is_typed="promote_overrides" in typed,
-        )
+        try:
+            settings = cls(
+                **given,
+                objective=[] if objective is None else [str(name) for name in objective],
+                storage_setting=raw["storage"],
+                promote_is_typed="promote_overrides" in typed,
+            )
+        except ValidationError as error:
+            lines = [f"hydra.sweeper.{'.'.join(map(str, each['loc']))}={each['input']}: {each['msg']}."
+                     for each in error.errors(include_url=False)]  # fmt: skip
+            raise UserError("\n".join(lines)) from error
         settings.check()
         return settings
 
     def check(self) -> None:
-        for direction in self.directions:
-            if direction not in ("minimize", "maximize"):
-                raise UserError(
-                    f"hydra.sweeper.directions={direction}: choose minimize or maximize for each objective."
-                )
         if self.objective and len(self.objective) != len(self.directions):
             raise UserError(
                 f"objective=[{','.join(self.objective)}] and hydra.sweeper.directions=[{','.join(self.directions)}] "
@@ -77,9 +78,6 @@ class Settings:
                 "Optuna's pruners compare trials by one objective: set hydra.sweeper.pruner=null, or give one "
                 "objective and one direction. max_macs prunes with several objectives too."
             )
-        for name in ("n_trials", "n_jobs"):
-            if getattr(self, name) < 1:
-                raise UserError(f"hydra.sweeper.{name}={getattr(self, name)} must be at least 1.")
 
 
 def typed_settings(overrides: list[str]) -> dict[str, Any]:

@@ -139,6 +139,7 @@ class LowRank(Part):
     output_dir: Text
     policy: Literal["ratio", "energy", "evbmf", "budget", "sensitivity", "plan"] | None
     budget: Positive | dict[str, Positive]
+    weights: dict[str, Positive] | None
     ratio: RatioShare | dict[Literal["svd", "tucker", "spatial"], RatioShare]
     energy: RatioShare
     plan: Text | None

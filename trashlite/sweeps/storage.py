@@ -7,6 +7,7 @@ import json
 import random
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def _journal_lock(path: Path) -> Any:
     return Lock()
 
 
-def create_study(storage: BaseStorage, name: str, directions: list[str], pruner: Any) -> Study:
+def create_study(storage: BaseStorage, name: str, directions: Sequence[str], pruner: Any) -> Study:
     """Make the study, or go on with the one of this name.
 
     Raises:
@@ -164,9 +165,9 @@ def create_study(storage: BaseStorage, name: str, directions: list[str], pruner:
         load_if_exists=True,
     )
     found = [direction.name.lower() for direction in study.directions]
-    if found != directions:
+    if found != list(directions):
         raise UserError(
-            f"The study {name!r} is there already, with directions={found}, but this sweep has {directions}. "
+            f"The study {name!r} is there already, with directions={found}, but this sweep has {list(directions)}. "
             "Begin another with hydra.sweeper.study_name=NAME."
         )
     return study

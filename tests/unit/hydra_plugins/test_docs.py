@@ -52,7 +52,7 @@ def test_every_setting_of_the_table_works_as_printed(setting: str, tmp_path: Pat
     search, launcher = prepare(tmp_path, f"+sweep={sweep}", *shlex.split(setting))
     search.n_trials = 3
     search.run()
-    assert len(search.study.get_trials(deepcopy=False)) == 3
+    assert search.trials.count().finished == 3
     assert launcher.jobs
 
 

@@ -99,6 +99,7 @@ class Parameters:
             share = min(0.5, max(0.1, 5 / len(trials)))
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
             with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Some regimes for parameter")  # told by the few jobs
                 warnings.filterwarnings("error", message="Target and region quantiles select the same")
                 return optuna.importance.get_param_importances(study, evaluator=evaluator)
         except UserWarning:  # so many are equal that none is better than the others
