@@ -5,16 +5,21 @@ CHECKPOINT ?=
 DIR ?=
 DATA ?=
 BUDGET ?= 0.6
+FORMAT ?= onnx
+OUT ?=
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
+DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train slim decompose submit sweep report show-data robustness crops import data-report test test-full lint bench clean
+.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data export robustness crops import data-report test test-full lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.installed ## make .venv with everything a run needs
+
+setup-deploy: $(VENV)/.installed-deploy ## … and what exports, videos and cameras need
 
 # The stamp is touched last: an interrupted installation is taken up again, a finished one is not repeated.
 $(VENV)/.installed: requirements.txt
@@ -24,7 +29,11 @@ $(VENV)/.installed: requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+$(VENV)/.installed-deploy: requirements-deploy.txt $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed-deploy
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -57,9 +66,13 @@ report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
 
+export: setup-deploy ## CHECKPOINT=path as a folder that runs without us (FORMAT=onnx,int8; DATA=folder, OUT=folder)
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make export CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
+	@$(DEPLOY) export '$(CHECKPOINT)' --format '$(FORMAT)' $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+
 robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG, blur, noise, light (DATA=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make robustness CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.deployment robustness '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
+	@$(DEPLOY) robustness '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 crops: setup ## cut objects out of photographs: ANNOTATIONS=coco.json IMAGES=folder OUT=folder (MAP=conf/categories/taco.yaml)
 	@test -n "$(ANNOTATIONS)" -a -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make crops ANNOTATIONS=<COCO file> IMAGES=<folder> OUT=<new folder> [MAP=conf/categories/taco.yaml]"; exit 1; }

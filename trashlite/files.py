@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -46,6 +47,22 @@ def disk_full(path: str | Path | None) -> UserError:
         f"The disk is full: {path or 'a file of the run'} could not be written; what was there before is still there. "
         "Free some space and go on with resume=<run folder>/checkpoints/last.ckpt."
     )
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` to write to; takes its place at the end, is removed when the writing fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for rest in (temporary, old):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

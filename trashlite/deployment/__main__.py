@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from trashlite.errors import UserError
 from trashlite.files import write_text
 
@@ -37,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     robustness = command("robustness", run_robustness, "F1 under other resizes, compression, blur, noise and light")
     robustness.add_argument("--data", help="folder with train/ and val/; default: that of the checkpoint's run")
+
+    export = command("export", run_export, "a folder that runs without this project, each format checked and timed")
+    export.add_argument("--data", help="folder with train/ and val/; default: that of the checkpoint's run")
+    export.add_argument("--format", default="onnx", help="several with commas; default: onnx")
+    export.add_argument("--out", type=Path, help="folder; default: logs/exports/<name of the run>")
+    export.add_argument("--max-drop", type=float, default=0.005, help="F1 that quantised formats may lose")
     return parser
 
 
@@ -51,8 +55,17 @@ def run_robustness(given: argparse.Namespace) -> None:
     rows = measure_robustness(Predictor.from_checkpoint(given.checkpoint), val)
     path = Path(given.checkpoint).with_suffix(".robustness.json")
     write_text(path, json.dumps({"images": len(val.files), "rows": [asdict(row) for row in rows]}, indent=2))
-    Console().print(markdown_table(rows), markup=False, highlight=False)
-    print(f"{len(val.files)} validation images; wrote {path}")
+    print(f"{markdown_table(rows)}\n\n{len(val.files)} validation images; wrote {path}")
+
+
+def run_export(given: argparse.Namespace) -> None:
+    """Write the export and print its table."""
+    from trashlite.deployment.export import export_checkpoint
+    from trashlite.deployment.table import describe_machine, export_table
+
+    formats = [name.strip() for name in given.format.split(",") if name.strip()]
+    out, rows = export_checkpoint(given.checkpoint, formats, given.out, given.data, given.max_drop)
+    print(f"{export_table(rows)}\n\n{describe_machine()}\nwrote {out}")
 
 
 if __name__ == "__main__":

@@ -29,11 +29,8 @@ def open_labelled(
     Raises:
         UserError: no such folder, no labelled images, or classes that do not fit.
     """
-    settings, run = checkpoint["hyper_parameters"], checkpoint.get("config", {}).get("datamodule", {})
-    root = root or run.get("root")
-    if not root:
-        raise UserError("Which images? The checkpoint names no data set: give DATA=<folder with train/ and val/>.")
-    layout = scan(root, settings["class_names"])
+    settings, run = checkpoint["hyper_parameters"], _datamodule(checkpoint)
+    layout = scan(data_root(checkpoint, root), settings["class_names"])
     records = [*layout.train, *layout.val]
     if not records:
         raise UserError(f"There are no labelled images in {str(layout.root)!r} (train/<Class>, val/<Class>).")
@@ -48,3 +45,19 @@ def open_labelled(
         LabelledImages([files[row] for row in rows], np.asarray(Rows(cache.file, rows)), targets[rows])
         for rows in (good[train], good[val])
     )
+
+
+def data_root(checkpoint: Mapping[str, Any], root: str | Path | None = None) -> Path:
+    """The data set's folder: the one given, or that of the checkpoint's run.
+
+    Raises:
+        UserError: neither is known.
+    """
+    root = root or _datamodule(checkpoint).get("root")
+    if not root:
+        raise UserError("Which images? The checkpoint names no data set: give DATA=<folder with train/ and val/>.")
+    return Path(root)
+
+
+def _datamodule(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    return checkpoint.get("config", {}).get("datamodule", {})

@@ -7,7 +7,6 @@ from trashlite.errors import UserError
 
 FORMATS = {  # the module here whose `export` it is, imported when asked for: each needs packages of its own
     "onnx": "onnx",
-    "int8": "int8",
 }
 
 

@@ -114,7 +114,7 @@ class Predictor:
         return np.concatenate([self._batch(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
 
     def _batch(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        images = torch.tensor(pixels, device=self.device)
         return self.network(preprocess(images, self.preprocessing)).float().cpu().numpy()
 
     def predictions(self, logits: NDArray[np.float32]) -> list[Prediction]:

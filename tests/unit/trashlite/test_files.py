@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import PROJECT
 from trashlite.errors import UserError
-from trashlite.files import write_text, write_texts
+from trashlite.files import replacing_folder, write_text, write_texts
 
 
 def test_text_and_odd_file_names_come_back(tmp_path: Path) -> None:
@@ -66,3 +66,17 @@ def test_what_a_killed_process_left_is_removed_and_a_running_one_keeps_its_file(
     of_this_process.touch()
     write_text(tmp_path / "list.txt", "whole")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "list.txt", of_this_process])
+
+
+def test_a_folder_takes_its_place_when_complete_and_else_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with replacing_folder(target) as folder:
+        (folder / "a").write_text("new")
+        assert not target.exists()
+    with pytest.raises(FileExistsError), replacing_folder(target) as folder:
+        folder.mkdir()
+    assert (target / "a").read_text() == "new"
+    with replacing_folder(target) as folder:
+        (folder / "b").write_text("newer")
+    assert [path.name for path in target.iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -15,7 +15,7 @@ from trashlite.network import PREFIX, build_network
 
 BACKBONE = {
     "name": "block_net",
-    "kwargs": {"blocks": ["ds_r1_k3_s2_c8", "ir_r2_k3_s2_e2_c12"], "stem_size": 8, "num_features": 24},
+    "kwargs": {"blocks": ["ds_r1_k3_s2_c8", "ir_r2_k3_s2_e2_c12"], "stem_size": 8, "head_size": 24},
     "pretrained": False,
     "weights": None,
 }

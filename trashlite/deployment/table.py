@@ -1,0 +1,113 @@
+"""What is told of each exported format: one row a format, for people and for programs."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from trashlite.deployment.latency import cpu_name
+from trashlite.deployment.spec import ExportSpec
+from trashlite.metrics import paired_f1_difference
+
+HEAD = (
+    "format",
+    "status",
+    "file kB",
+    "runtime MB",
+    "max logit difference",
+    "agreement %",
+    "F1 (difference, interval)",
+    "ms p50 / p95",
+    "flash / RAM kB",
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a runtime made of the validation images, beside torch.
+
+    Args:
+        logit_difference: largest absolute one, over all images and classes.
+        agreement: share of images with the same answer.
+        f1: macro F1, in 0..1.
+        f1_difference: to torch's, with its 95 % interval `low` to `high` (bootstrap, paired).
+    """
+
+    logit_difference: float
+    agreement: float
+    f1: float
+    f1_difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ExportRow:
+    """One format: whether it works, what it weighs, how well and how fast it answers. None: unknown."""
+
+    format: str
+    status: str
+    failed: bool = False
+    file_kb: float | None = None
+    runtime_mb: float | None = None
+    judgement: Judgement | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    flash_kb: float | None = None
+    ram_kb: float | None = None
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def judge(spec: ExportSpec, logits: NDArray[np.floating], reference: NDArray[np.floating]) -> Judgement:
+    """Compare logits (N, C) of the validation images with torch's."""
+    predicted, expected = logits.argmax(axis=1), reference.argmax(axis=1)
+    classes = len(spec.class_names)
+    difference, low, high = paired_f1_difference(spec.val.targets, expected, predicted, classes)
+    return Judgement(
+        logit_difference=float(np.abs(logits - reference).max()),
+        agreement=float((predicted == expected).mean()),
+        f1=float(f1_score(spec.val.targets, predicted, labels=range(classes), average="macro", zero_division=0)),
+        f1_difference=difference,
+        low=low,
+        high=high,
+    )
+
+
+def export_table(rows: Sequence[ExportRow]) -> str:
+    """The rows in Markdown, with their notes below."""
+    lines = [HEAD, ("---",) * len(HEAD), *(_cells(row) for row in rows)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    notes = [f"- {row.format}: {note}" for row in rows for note in row.notes]
+    return "\n".join([table, *(["", *notes] if notes else [])])
+
+
+def _cells(row: ExportRow) -> tuple[str, ...]:
+    judged = row.judgement
+    return (
+        row.format,
+        row.status,
+        _number(row.file_kb, ".0f"),
+        _number(row.runtime_mb, ".0f"),
+        _number(judged.logit_difference if judged else None, ".1e"),
+        _number(100 * judged.agreement if judged else None, ".1f"),
+        f"{judged.f1:.4f} ({judged.f1_difference:+.4f}, {judged.low:+.4f} to {judged.high:+.4f})" if judged else "–",
+        f"{row.p50_ms:.3f} / {row.p95_ms:.3f}" if row.p50_ms is not None and row.p95_ms is not None else "–",
+        f"{_number(row.flash_kb, '.0f')} / {_number(row.ram_kb, '.0f')}",
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def describe_machine() -> str:
+    """Where times were taken."""
+    return (
+        f"Times are of one image at batch 1 on one thread of {cpu_name()} ({os.cpu_count()} cores, "
+        f"{platform.system()} {platform.machine()}); F1 and agreement are of files, each read by the runtime's own "
+        "program where it has one."
+    )
