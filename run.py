@@ -18,7 +18,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from hydra_plugins.trashlite.jobs import check_job, exit_on_sigterm, is_first_process, is_trial, quiet, sweep_trial
+from hydra_plugins.trashlite.jobs import (
+    check_job,
+    exit_on_sigterm,
+    is_first_process,
+    is_trial,
+    quiet,
+    sweep_trial,
+    with_seed,
+)
 from trashlite.errors import OverBudget, Pruned, UserError
 from trashlite.files import disk_full, is_disk_full
 from trashlite.sweeps.jobs import read_record
@@ -123,8 +131,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     if is_trial():
         cfg = quiet(cfg)
     set_threads(cfg.threads)
-    if cfg.seed is not None:
-        seed_everything(cfg.seed, workers=True)
+    cfg = with_seed(cfg)
+    seed_everything(cfg.seed, workers=True)
 
     datamodule = create_datamodule(cfg)
     if cfg.show_data:

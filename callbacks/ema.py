@@ -35,6 +35,8 @@ class WarmUpEMA(WeightAveraging):
         def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Any) -> None:
             weight = 1 - warm_up_decay(decay, int(num_averaged))
             if torch.is_floating_point(averaged[0]):
+                # With trainer.precision=bf16-true only the average, which changes little at a time, stays in float32.
+                current = [new.to(old.dtype) for old, new in zip(averaged, current, strict=True)]
                 torch._foreach_lerp_(averaged, current, weight)
             else:  # step counters of BatchNorm
                 for old, new in zip(averaged, current, strict=True):

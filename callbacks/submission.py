@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,8 @@ class SubmissionWriter(BasePredictionWriter):
         predictions: Sequence[Any],
         batch_indices: Sequence[Any],
     ) -> None:
+        if trainer.fast_dev_run:
+            return  # it predicts one batch
         dataset = trainer.datamodule.predict_dataset
         names = [dataset.names[int(i)] for batch in predictions for i in batch["index"]]
         labels = [pl_module.class_names[int(i)] for batch in predictions for i in batch["label"]]
@@ -71,6 +74,10 @@ class SubmissionWriter(BasePredictionWriter):
             "versions": {package: version(package) for package in PACKAGES},
         }
         write_submission(self.output_dir, submission, report, info)
+        counts = Counter(submission.values())
+        log.info(
+            "%d predictions: %s", len(submission), ", ".join(f"{name} {counts[name]}" for name in pl_module.class_names)
+        )
         if unreadable:
             log.warning("%d test images could not be read and were called %s; see %s",
                         len(unreadable), fallback, self.output_dir / "submission_info.json")  # fmt: skip

@@ -56,7 +56,7 @@ class DemoDataModule(TrashDataModule):
         """The classes, which are known before anything is rendered."""
         return self.class_names or sorted(TRAIN_COUNTS)
 
-    def prepare_data(self) -> None:
+    def prepare_data(self, stage: str | None = None) -> None:
         """Render the data set where it is missing, then prepare it as any other."""
         if not self._announced:
             log.info(
@@ -66,7 +66,7 @@ class DemoDataModule(TrashDataModule):
             )
             self._announced = True
         render_demo(self.root, self.hparams["demo_seed"])
-        super().prepare_data()
+        super().prepare_data(stage)
 
 
 def render_demo(root: str | Path, seed: int = 0, scale: float = 1.0) -> Path:

@@ -137,9 +137,10 @@ class TrashDataModule(pl.LightningDataModule):
         """The classes, before any image is decoded."""
         return self._scan().class_names
 
-    def prepare_data(self) -> None:
-        """Decode what the coming stage needs into the cache."""
-        stage = str(self.trainer.state.fn.value) if self.trainer and self.trainer.state.fn else None
+    def prepare_data(self, stage: str | None = None) -> None:
+        """Decode what a stage, by default the trainer's, needs into the cache: only unlabelled images for `predict`."""
+        if stage is None and self.trainer and self.trainer.state.fn:
+            stage = str(self.trainer.state.fn.value)
         layout = self._scan()
         if stage != "predict":
             self._open("labelled", [*layout.train, *layout.val])

@@ -7,6 +7,7 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
@@ -26,8 +27,9 @@ def create_datamodule(cfg: DictConfig) -> TrashDataModule:
         cfg.datamodule, mean=cfg.datamodule.mean or mean, std=cfg.datamodule.std or std, _convert_="all"
     )
     check_budget_early(cfg, len(datamodule.find_classes()))
-    datamodule.prepare_data()
-    datamodule.setup("fit" if cfg.fit or cfg.test or cfg.show_data else "predict")
+    stage = "fit" if cfg.fit or cfg.test or cfg.show_data else "predict"
+    datamodule.prepare_data(stage)
+    datamodule.setup(stage)
     return datamodule
 
 
@@ -95,5 +97,7 @@ def create_trainer(
         settings: of the trainer, in place of those of `cfg`.
     """
     callbacks = [instantiate(cb, **(late or {}).get(name, {})) for name, cb in cfg.callbacks.items() if cb]
+    if not loggers:  # there is nobody to tell
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     config: Any = OmegaConf.to_container(cfg, resolve=False)
     return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[RunCheckpointIO(config)], **settings)

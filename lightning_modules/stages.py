@@ -20,13 +20,12 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> 
     check_devices(trainer)
     trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
     trainer.fit(model, datamodule=datamodule)
-    if trainer.max_epochs == 0:  # nothing was trained: the network as callbacks made it is the result
-        path = Path(cfg.output_dir) / "checkpoints" / "best.ckpt"
+    path = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not path:  # max_epochs=0, fast_dev_run: the network as callbacks made it is the result
+        path = str(Path(cfg.output_dir) / "checkpoints" / "best.ckpt")
         trainer.save_checkpoint(path, weights_only=False)
-    else:
-        path = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
     go_on_alone()
-    return str(path)
+    return path
 
 
 def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger], checkpoint: str) -> dict[str, Any]:
@@ -51,7 +50,8 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         record["tested_on"] = datamodule.tested_on
     if cfg.predict and datamodule.predict_dataset is not None:
         trainer.predict(model, datamodule=datamodule)
-        record["submission"] = str(Path(cfg.output_dir) / "submission.json")
+        if not cfg.trainer.get("fast_dev_run"):
+            record["submission"] = str(Path(cfg.output_dir) / "submission.json")
     report = count_macs(model.model, (3, *model.preprocessing["image_size"]))
     record |= {
         "model/macs": report.macs,

@@ -3,7 +3,9 @@
 Hydra imports this module at every start, and wherever its callbacks are unpickled: jobs of all launchers have them.
 """
 
+import logging
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from trashlite.errors import UserError
 from trashlite.inputs import INPUTS, check_inputs
 from trashlite.settings import check_settings
 
+log = logging.getLogger(__name__)
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by what starts several processes
 
 
@@ -70,6 +73,25 @@ def quiet(cfg: DictConfig) -> DictConfig:
     OmegaConf.set_struct(cfg, False)
     cfg.callbacks.progress = None
     cfg.trainer.enable_progress_bar = False
+    return cfg
+
+
+def with_seed(cfg: DictConfig) -> DictConfig:
+    """The configuration with a seed, drawn where it is null: what the run leaves tells how to repeat it.
+
+    Raises:
+        UserError: several processes that were not started by the first one would draw different seeds.
+    """
+    if cfg.seed is not None:
+        return cfg
+    cfg = cfg.copy()
+    if is_first_process():
+        cfg.seed = secrets.randbelow(2**32)
+        log.info("seed=null: drew seed=%d", cfg.seed)
+    elif "PL_GLOBAL_SEED" in os.environ:  # Lightning's, of the process that started this one
+        cfg.seed = int(os.environ["PL_GLOBAL_SEED"])
+    else:
+        raise UserError("seed=null is for runs of one machine: processes that are started apart need a seed in common.")
     return cfg
 
 

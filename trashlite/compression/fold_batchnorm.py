@@ -163,9 +163,10 @@ def _merge_branches(model: nn.Module, image: Tensor, expected: Tensor) -> nn.Mod
 
 def _fold(layer: Any, norm: Any) -> None:
     fuse = fuse_linear_bn_weights if isinstance(layer, nn.Linear) else fuse_conv_bn_weights
-    layer.weight, layer.bias = fuse(
-        layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
+    mean, variance = norm.running_mean, norm.running_var
+    scale = torch.ones_like(variance) if norm.weight is None else norm.weight
+    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias
+    layer.weight, layer.bias = fuse(layer.weight, layer.bias, mean, variance, norm.eps, scale, shift)
 
 
 def _after_norm(norm: nn.Module) -> nn.Module:

@@ -44,6 +44,7 @@ def summary_table(record: dict[str, Any]) -> Table:
         where = "" if record["tested_on"] == "test" else f", on {record['tested_on']}: no labelled test images"
         table.add_row("test F1", f"{record['test/f1']:.4f} (95 % interval {interval}{where})")
         table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
+    if "test/score" in record:
         table.add_row("score", f"{record['test/score']:.4f} (lower is better)")
     elif "val/score" in record:
         table.add_row("score on val", f"{record['val/score']:.4f} (lower is better)")

@@ -62,8 +62,17 @@ def grouped_shape(layer: Layer) -> tuple[int, int, int, int, int]:
 
 
 def grouped_weight(layer: Layer) -> Tensor:
-    """The weight as float64 of `grouped_shape`."""
-    return layer.weight.detach().double().reshape(grouped_shape(layer))
+    """The weight as float64 of `grouped_shape`, see `double`."""
+    return double(layer.weight.detach()).reshape(grouped_shape(layer))
+
+
+def double(values: Tensor) -> Tensor:
+    """The values as float64, on their device or, where it has no such numbers, on the CPU."""
+    return (values if has_float64(values.device) else values.cpu()).double()
+
+
+def has_float64(device: torch.device) -> bool:
+    return device.type != "mps"
 
 
 def finite_weight(name: str, layer: Layer) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trashlite.compression.low_rank.layers import Layer, patches
+from trashlite.compression.low_rank.layers import Layer, double, patches
 from trashlite.compression.low_rank.macs import evaluating
 from trashlite.errors import UserError
 
@@ -36,7 +36,7 @@ def collect_moments(
 
     def hook_for(name: str) -> Callable:
         def hook(layer: Layer, args: tuple[Tensor, ...]) -> None:
-            columns = patches(layer, args[0]).double()  # float32 sums would not stay positive definite
+            columns = double(patches(layer, args[0]))  # float32 sums would not stay positive definite
             product = columns @ columns.mT
             sums[name] = sums[name] + product if name in sums else product
             counts[name] = counts.get(name, 0) + columns.shape[-1]

@@ -88,9 +88,10 @@ class Net(nn.Module):
         [nn.Conv2d(3, 6, 3, padding="same", padding_mode="reflect"), nn.BatchNorm2d(6)],
         [nn.Conv2d(3, 6, 3), nn.Identity(), nn.BatchNorm2d(6), nn.Hardswish(inplace=True)],
         [nn.Flatten(), nn.Linear(3 * 12 * 12, 6), nn.BatchNorm1d(6), nn.ReLU()],
+        [nn.Flatten(), nn.Linear(3 * 12 * 12, 6), nn.BatchNorm1d(6, affine=False)],
         [nn.Flatten(2), nn.Conv1d(3, 6, 3), nn.BatchNorm1d(6)],
     ],
-    ids=["plain", "stride and eps", "groups without affine", "reflect", "identity between", "linear", "1d"],
+    ids=["plain", "stride and eps", "groups without affine", "reflect", "identity", "linear", "not affine", "1d"],
 )
 def test_pair_folds(layers: list[nn.Module]) -> None:
     folded = assert_folds_exactly(nn.Sequential(*layers), torch.randn(4, 3, 12, 12))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trashlite.compression.low_rank import LayerPlan, RankPlan, apply_plan, collect_moments
+from trashlite.compression.low_rank import LayerPlan, RankPlan, apply_plan, collect_moments, layers
 from trashlite.errors import UserError
 
 
@@ -85,3 +85,13 @@ def test_mistakes_are_told() -> None:
         collect_moments(model, [torch.ones(3, 2)], damping=1e-30)
     with pytest.raises(UserError, match="input of '0' holds NaN"):
         collect_moments(model, [torch.full((1, 2), float("nan"))])
+
+
+def test_without_float64_on_the_device_sums_are_made_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not layers.has_float64(torch.device("mps"))
+    assert layers.has_float64(torch.device("cuda"))
+    values = torch.rand(3)
+    expected = layers.double(values)
+    monkeypatch.setattr(layers, "has_float64", lambda device: False)
+    assert torch.equal(layers.double(values), expected)
+    assert layers.double(values).device.type == "cpu"
