@@ -86,8 +86,9 @@ def macs_table(report: MacsReport, max_rows: int = 12) -> Table:
     for name, output, layers in rows:
         sums = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs", "flop_counter_macs"))
         table.add_row(name, output, *(f"{value:,}" for value in sums))
-    notes = ["flop_counter: half of what torch.utils.flop_counter counts"]
-    notes += [f"Not counted by {report.counter}: {text}" for text in report.not_counted]
-    notes += [f"The counters differ: {text}" for text in report.differences]
-    table.caption = "\n".join(notes)
+    notes = ["flop_counter is torch's own count: its operations, two a MAC, halved."]
+    if report.not_counted:
+        notes.append(f"{report.counter} has no formula for, and counts as 0: {', '.join(report.not_counted)}.")
+    notes += [f"The two counters differ: {text}." for text in report.differences]
+    table.caption, table.caption_justify = "\n".join(notes), "left"
     return table

@@ -175,7 +175,7 @@ def _report(
         params=sum(parameter.numel() for parameter in model.parameters()),
         input_size=input_size,
         layers=layers,
-        not_counted=not_counted + [f"{kind} (layers: {n}): no rule" for kind, n in without_rule.items()],
+        not_counted=not_counted + [f"{kind} ({n} layer{'s' * (n > 1)})" for kind, n in without_rule.items()],
         differences=differences,
     )
 
