@@ -82,8 +82,8 @@ import: setup ## bring class folders, class-prefixed files or a CSV of labels in
 	@test -n "$(SOURCE)" -a -n "$(OUT)" || { echo "make import SOURCE=<folder or CSV file> OUT=<new folder> [ARGS=--link]"; exit 1; }
 	@$(VENV)/bin/python -m trashlite.data.gather '$(SOURCE)' '$(OUT)' $(ARGS)
 
-test: $(VENV)/.installed-dev ## run the fast tests
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: $(VENV)/.installed-dev ## run the fast tests, on up to four cores
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # PostgreSQL is installed where that is allowed; without it its tests are skipped, and say so.
 test-full: $(VENV)/.installed-cluster ## run all tests, the slow ones too, with Ray and PostgreSQL

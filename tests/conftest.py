@@ -1,5 +1,6 @@
 """Data for the tests, made by program."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ def render_image(path: Path, kind: int, rng: np.random.Generator) -> None:
 
 
 def pytest_configure() -> None:
+    # Before torch is imported, and for the programs that tests start: threads of several tests wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A shell starts background jobs with Ctrl-C ignored, and what they start inherits that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

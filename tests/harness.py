@@ -13,6 +13,7 @@ from torch import Tensor
 Run = Callable[..., dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parents[1]
+HANGS = 300  # seconds after which a process of a test must be hanging, however busy the machine
 # A run of seconds: a small backbone, small images, one thread.
 QUICK = (
     "backbone=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1",

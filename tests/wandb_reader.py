@@ -50,7 +50,7 @@ def find_offline_runs(folder: str | Path) -> list[Path]:
     return sorted(run for run in runs if run.name.startswith("offline-run-"))
 
 
-def read_offline_run(run_dir: str | Path, wait: float = 10) -> OfflineRun:
+def read_offline_run(run_dir: str | Path, wait: float = 60) -> OfflineRun:
     """Read `<save_dir>/wandb/offline-run-*`; files lists what lies under its `files/`.
 
     W&B's service writes the last records shortly after `finish` returned: wait up to so many seconds.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import MUTE, PROJECT, QUICK, compose_config
+from tests.harness import HANGS, MUTE, PROJECT, QUICK, compose_config
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def wandb_offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
 def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run `python run.py ARGUMENTS` in `tmp_path` to its end."""
 
-    def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
+    def call(*arguments: str, timeout: float = HANGS) -> subprocess.CompletedProcess:
         command = [sys.executable, str(PROJECT / "run.py"), *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
 

@@ -51,7 +51,7 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
 
 def test_a_multirun_on_two_devices_is_refused_before_training(shell: Callable, tiny_root: Path) -> None:
     settings = ["datamodule=trash", f"datamodule.root={tiny_root}", *QUICK, "logger.wandb=null"]
-    result = shell("-m", *settings, "trainer.devices=2", "optimizer.lr=1e-3", "hydra.sweep.dir=sweep", timeout=200)
+    result = shell("-m", *settings, "trainer.devices=2", "optimizer.lr=1e-3", "hydra.sweep.dir=sweep", timeout=300)
     assert result.returncode == 1
     assert "trainer.devices=1" in result.stderr
     assert "train loss" not in result.stdout + result.stderr

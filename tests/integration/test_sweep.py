@@ -96,12 +96,12 @@ def test_a_setting_that_does_not_exist_ends_the_sweep_at_once(app: App) -> None:
 
 
 def test_ctrl_c_ends_cleanly(app: App) -> None:
-    process = app.start("sleep=0.2", "hydra.sweeper.n_trials=100")
+    process = app.start("hold=1", "hydra.sweeper.n_trials=100")
     while len(app.calls()) < 2:
         time.sleep(0.05)
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "The same command goes on" in output
     assert "Traceback" not in output
@@ -130,7 +130,7 @@ def kill_and_resume(app: App, processes: int, *arguments: str, seed: int) -> Non
         running[victim].communicate()
         running[victim] = app.start(*given)
     for process in running:
-        output, _ = process.communicate(timeout=180)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
     trials = app.trials
     assert len(finished(trials)) == n_trials

@@ -42,14 +42,14 @@ def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_pat
 
     yaml = (sweep / "experiment" / "best_experiment.yaml").read_text()
     command = next(line for line in yaml.splitlines() if "--config-dir" in line).lstrip("# ")
-    result = shell(*shlex.split(command)[2:], "logger.wandb=null", "hydra.run.dir=again", timeout=200)
+    result = shell(*shlex.split(command)[2:], "logger.wandb=null", "hydra.run.dir=again", timeout=300)
     assert result.returncode == 0, result.stderr
     assert figures(tmp_path / "again") == figures(best)
 
 
 def test_make_report_names_a_folder_that_is_not_there() -> None:
     command = ["make", "--no-print-directory", "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder"]
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode != 0
     [line] = result.stdout.splitlines()
     assert line.startswith("There is no folder no/such folder.")

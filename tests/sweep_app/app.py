@@ -23,6 +23,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...]:
         os.kill(os.getpid(), signal.SIGKILL)
     while cfg.get("wait_for") and not (folder.parent / cfg.wait_for).exists():
         time.sleep(0.05)
+    if folder.name == str(cfg.hold):
+        signal.pause()
     time.sleep(cfg.sleep)
     if cfg.x > cfg.fail_above:
         raise RuntimeError(f"x is {cfg.x}")

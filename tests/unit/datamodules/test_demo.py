@@ -5,10 +5,11 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,15 +137,26 @@ def test_full_disk_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "set").exists()
 
 
+def render_some(root: Path, in_the_middle: Any) -> None:
+    """Render the set up to its eleventh picture, tell, and wait to be killed."""
+    drawn = []
+
+    def draw(name: str, rng: np.random.Generator) -> Image.Image:
+        if len(drawn) == 10:
+            in_the_middle.set()
+            signal.pause()
+        drawn.append(name)
+        return scene.render_photograph(name, rng)
+
+    share.render_photograph = draw
+    render_demo(root, scale=SCALE)
+
+
 def test_killed_in_the_middle_then_rendered_whole(small: Path, tmp_path: Path) -> None:
-    root = tmp_path / "set"
-    child = CONTEXT.Process(target=render_demo, args=(root, 0, SCALE))
+    root, in_the_middle = tmp_path / "set", CONTEXT.Event()
+    child = CONTEXT.Process(target=render_some, args=(root, in_the_middle))
     child.start()
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".set.rendering-*/train/Glass/*.jpg")):
-        assert child.is_alive(), "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    assert in_the_middle.wait(timeout=300)
     child.kill()
     child.join()
     assert list(tmp_path.glob(".set.rendering-*"))

@@ -1,9 +1,9 @@
 import copy
 import errno
+import itertools
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +175,21 @@ def test_a_stopped_run_goes_on_with_the_view_it_was_at(situation: Situation, mon
 
 
 def test_two_at_once_ask_once(situation: Situation, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = Teacher.forward
+    forward, locked = Teacher.forward, module.locked
+    both, calls = threading.Barrier(2), itertools.count()
 
-    def slow(self: Teacher, images: Tensor) -> Tensor:
-        time.sleep(0.2)
+    def asked_while_the_other_waits(self: Teacher, images: Tensor) -> Tensor:
+        if not self.shown:
+            both.wait(timeout=300)
         return forward(self, images)
 
-    monkeypatch.setattr(Teacher, "forward", slow)
+    def lock(path: Path, what: str) -> Any:
+        if next(calls) == 1:
+            both.wait(timeout=300)
+        return locked(path, what)
+
+    monkeypatch.setattr(Teacher, "forward", asked_while_the_other_waits)
+    monkeypatch.setattr(module, "locked", lock)
     datamodule, found = situation.datamodule(), []
     threads = [threading.Thread(target=lambda: found.append(situation.ask(datamodule)[0])) for _ in range(2)]
     for thread in threads:
@@ -218,7 +226,7 @@ def test_a_full_disk_is_told(situation: Situation, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.np, "save", full)
-    with pytest.raises(UserError, match=r"No space left.*datamodule\.cache_dir"):
+    with pytest.raises(UserError, match=r"disk is full: .*0000\.npy"):
         situation.ask(situation.datamodule())
     (folder,) = (situation.folder / "cache").glob("teacher-*")
     assert [file.name for file in folder.iterdir()] == [".lock"]

@@ -33,7 +33,7 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_command_line_wants_one_folder() -> None:
     command = [sys.executable, "-m", "hydra_plugins.trashlite.report"]
-    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
     assert answer.returncode == 1
     assert "Which folder?" in answer.stderr
 

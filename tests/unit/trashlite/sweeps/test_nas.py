@@ -1,6 +1,5 @@
 """The spaces of networks: every point is one, most cost what a tiny network may, and each choice is in reach."""
 
-import time
 from typing import Any
 
 import optuna
@@ -36,21 +35,18 @@ def build(base: DictConfig, overrides: dict[str, Any]) -> nn.Module:
 
 @pytest.mark.parametrize("sweep", SPACES)
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
-def test_every_point_is_a_network_counted_in_no_time_and_most_are_tiny(sweep: str, count: int) -> None:
+def test_every_point_is_a_network_and_most_are_tiny(sweep: str, count: int) -> None:
     base = compose_config(f"+sweep={sweep}")
-    macs, seconds = [], []
+    macs = []
     for _, overrides in draw(count, sweep, base):
-        started = time.monotonic()
         network, size = build(base, overrides), overrides["image_size"]
         report = count_macs(network, (3, *size))
-        seconds.append(time.monotonic() - started)
         with torch.no_grad():
             assert network(torch.zeros(1, 3, *size)).shape == (1, 9), overrides
         assert report.differences == [], overrides  # both counters agree: a ceiling means what it says
         macs.append(report.macs)
     assert sum(0.3e6 < each < 20e6 for each in macs) >= 0.9 * count
     assert sum(each <= base.max_macs for each in macs) >= 0.7 * count
-    assert sorted(seconds)[count // 2] < 0.5
 
 
 def test_every_choice_is_drawn() -> None:
