@@ -113,7 +113,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from pytorch_lightning import seed_everything
     from rich.console import Console
 
-    from lightning_modules.checkpoint import adopt_checkpoint, resumed_config
+    from lightning_modules.checkpoint import adopt_checkpoint, is_finished, resumed_config
     from lightning_modules.parts import create_datamodule, create_loggers
     from lightning_modules.stages import evaluate, fit
     from loggers.wandb import log_summary, wandb_location
@@ -125,7 +125,13 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         warnings.filterwarnings("ignore", message=message)
     started = time.monotonic()
     if cfg.resume:
-        cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
+        stopped = read_checkpoint(cfg.resume)
+        cfg = resumed_config(cfg, stopped, overrides)
+        if is_finished(cfg, stopped):
+            log.info(
+                "The run is finished: %d epochs of %d. trainer.max_epochs=N goes on.", *[cfg.trainer.max_epochs] * 2
+            )
+            cfg.logger.wandb = None  # it has its run already
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
     if is_trial():

@@ -1,14 +1,15 @@
-"""Read what a checkpoint says about itself, and let it speak for settings the command line leaves open."""
+"""Settings that a checkpoint speaks for, where the command line leaves them open."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_modules.checkpoint_values import CONF, take_values
 from trashlite.errors import UserError
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "conf" / "experiment"
+log = logging.getLogger(__name__)
 
 
 def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:
@@ -17,53 +18,108 @@ def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: lis
     Args:
         cfg: the composed configuration; a changed copy is returned.
         checkpoint: from `read_checkpoint`.
-        overrides: those of the command line, such as `datamodule.root=PATH`; an `experiment` counts with all it sets.
+        overrides: those of the command line, such as `datamodule.root=PATH`; overlays count with all they set.
 
     Raises:
-        UserError: `overrides` ask for another backbone than the checkpoint's.
+        UserError: `overrides` ask for another backbone than the checkpoint's, or the checkpoint for more than values.
     """
-    keys = override_keys(overrides)
-    for override in overrides:
-        if override.startswith("experiment="):  # what a recipe sets counts as if it stood on the command line
-            keys |= overlay_keys(override.removeprefix("experiment="))
-    hparams, composed = checkpoint["hyper_parameters"], cfg
+    keys, composed = given_keys(overrides), cfg
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
-
-    name = hparams["backbone"]["name"]
-    if any(key.split(".")[0] == "backbone" for key in keys) and cfg.backbone.name != name:
-        raise UserError(
-            f"The checkpoint holds a {name}, but the command asks for backbone {cfg.backbone.name}. Leave `backbone` "
-            "out, or use backbone.weights=PATH instead of checkpoint=PATH to load whatever fits."
-        )
-    cfg.backbone = hparams["backbone"]
     if not keys & {"datamodule", "datamodule.root"} and "config" in checkpoint:
-        cfg.datamodule = checkpoint["config"]["datamodule"]
+        ours = OmegaConf.to_container(composed.datamodule)
+        cfg.datamodule = take_values(ours, checkpoint["config"].get("datamodule", {}), "datamodule")
         copy_keys(composed, cfg, {key for key in keys if key.startswith("datamodule.")})
-    for key in ("image_size", "resize_mode"):
-        if key not in keys:
-            cfg[key] = hparams["preprocessing"][key]
-    if "resize_kernel" not in keys:
-        cfg.resize_kernel = hparams["preprocessing"].get("kernel", "bilinear")
-    if "resize_kernel" not in cfg.datamodule:  # of a checkpoint that was made before there was a choice
-        cfg.datamodule.resize_kernel = "${resize_kernel}"
-    for key in ("mean", "std"):
-        cfg.datamodule[key] = hparams["preprocessing"][key]
-    cfg.datamodule.class_names = hparams["class_names"]
+    adopt_network(cfg, composed, checkpoint["hyper_parameters"], overrides)
     return cfg
 
 
 def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:
-    """Return the configuration of the stopped run, changed only where `overrides` say so.
+    """The configuration of the stopped run, changed only where `overrides` say so.
 
     Raises:
-        UserError: the checkpoint was written by no run of `run.py`.
+        UserError: the checkpoint cannot be gone on with, or `overrides` ask for another backbone than its own.
     """
     if "config" not in checkpoint:
         raise UserError(f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run.")
-    resumed = OmegaConf.create(checkpoint["config"])
-    copy_keys(cfg, resumed, override_keys(overrides))
+    if not {"optimizer_states", "loops"} <= checkpoint.keys():
+        raise UserError(
+            f"resume={cfg.resume} holds weights without the state of training: give a run's checkpoints/last.ckpt, or "
+            f"begin a new run from these weights with checkpoint={cfg.resume}."
+        )
+    resumed = OmegaConf.create(take_values(OmegaConf.to_container(cfg), checkpoint["config"]))
+    copy_keys(cfg, resumed, given_keys(overrides))
+    adopt_network(resumed, cfg, checkpoint["hyper_parameters"], overrides)
     return resumed
+
+
+def is_finished(cfg: DictConfig, checkpoint: dict[str, Any]) -> bool:
+    """Whether a run to resume has no epoch left.
+
+    Raises:
+        UserError: it has had more epochs than it may have.
+    """
+    done, epochs = checkpoint["epoch"] + 1, cfg.trainer.max_epochs
+    if isinstance(epochs, int) and 0 <= epochs < done:
+        raise UserError(
+            f"resume={cfg.resume} has trained {done} epochs, more than trainer.max_epochs={epochs}: give more "
+            f"epochs, or begin a new run from these weights with checkpoint={cfg.resume}."
+        )
+    return done == epochs
+
+
+def adopt_network(cfg: DictConfig, composed: DictConfig, hparams: Mapping[str, Any], overrides: list[str]) -> None:
+    """Set in `cfg` what belongs to a network that exists: backbone, preprocessing, class names.
+
+    Raises:
+        UserError: `overrides` ask for another backbone.
+    """
+    keys = given_keys(overrides)
+    check_backbone(composed, hparams["backbone"], keys, override_keys(overrides))
+    preprocessing = hparams["preprocessing"]
+    cfg.backbone = hparams["backbone"]
+    settings = {
+        "image_size": preprocessing["image_size"],
+        "resize_mode": preprocessing["resize_mode"],
+        "resize_kernel": preprocessing.get("kernel", "bilinear"),
+    }
+    for key, value in settings.items():
+        if key not in keys:
+            cfg[key] = value
+    for key in ("mean", "std"):
+        cfg.datamodule[key] = preprocessing[key]
+    cfg.datamodule.class_names = hparams["class_names"]
+
+
+def check_backbone(composed: DictConfig, backbone: Mapping[str, Any], keys: set[str], typed: set[str]) -> None:
+    """Check that what is asked for is the network that is there.
+
+    Raises:
+        UserError: another backbone, or another setting of it (`typed` on the command line), is asked for.
+    """
+    if any(key.split(".")[0] == "backbone" for key in keys) and composed.backbone.name != backbone["name"]:
+        raise UserError(
+            f"The checkpoint holds a {backbone['name']}, but the command asks for backbone {composed.backbone.name}. "
+            "Leave `backbone` out, or use backbone.weights=PATH instead of checkpoint=PATH to load whatever fits."
+        )
+    for key in sorted(key for key in typed if key.startswith("backbone.")):
+        asked, found = (
+            OmegaConf.select(composed, key),
+            OmegaConf.select(OmegaConf.create({"backbone": dict(backbone)}), key),
+        )
+        if asked != found and asked:
+            raise UserError(
+                f"{key}={asked} was asked for, but the network comes from the checkpoint, where it is {found}."
+            )
+
+
+def given_keys(overrides: list[str]) -> set[str]:
+    """The keys that the command line sets, by itself or by overlays such as an experiment."""
+    keys = override_keys(overrides)
+    for override in overrides:
+        group, _, name = override.lstrip("+").partition("=")
+        keys |= overlay_keys(group, name)
+    return keys
 
 
 def override_keys(overrides: list[str]) -> set[str]:
@@ -71,16 +127,16 @@ def override_keys(overrides: list[str]) -> set[str]:
     return {override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
 
 
-def overlay_keys(name: str) -> set[str]:
-    """The keys that an experiment of ours sets, those of the experiments it builds upon included."""
-    path = EXPERIMENTS / f"{name}.yaml"
-    if not path.is_file():
+def overlay_keys(group: str, name: str) -> set[str]:
+    """The keys that an overlay (`# @package _global_`) of ours sets, those of the overlays it builds upon included."""
+    path = CONF / group / f"{name}.yaml"
+    if not path.is_file() or not path.read_text(encoding="utf-8").startswith("# @package _global_"):
         return set()
     overlay: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[assignment]
     keys = set()
     for entry in overlay.pop("defaults", []):
         if isinstance(entry, str):
-            keys |= overlay_keys(entry)
+            keys |= overlay_keys(group, entry)
         else:
             keys |= {group.removeprefix("override ").lstrip("/") for group in entry}
     return keys | set(_leaves(overlay))

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from pytorch_lightning import LightningModule
@@ -17,7 +18,7 @@ from trashlite.compression.low_rank.moments import Moments
 from trashlite.errors import UserError
 from trashlite.losses import create_loss
 from trashlite.metrics import bootstrap_f1, competition_score, create_metrics
-from trashlite.network import build_network
+from trashlite.network import build_network, fill, read_checkpoint
 
 Batch = dict[str, Tensor]
 
@@ -63,6 +64,26 @@ class TrashClassifier(LightningModule):
         self.configure_backbone()
         self.configure_loss()
         self.configure_metrics()
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, map_location: str | torch.device | None = None, **settings: Any
+    ) -> Self:
+        """Module of a checkpoint with its weights; `settings` stand in for what it says itself.
+
+        Takes the place of Lightning's, which imports and calls what the file names as its `_instantiator`.
+
+        Raises:
+            UserError: the file is no checkpoint, or its weights do not fit what it says of itself.
+        """
+        hparams = (checkpoint := read_checkpoint(checkpoint_path))["hyper_parameters"] | settings
+        ours = inspect.signature(TrashClassifier).parameters
+        if missing := sorted({name for name, each in ours.items() if each.default is each.empty} - hparams.keys()):
+            raise UserError(f"The checkpoint {checkpoint_path} lacks the settings {', '.join(missing)}.")
+        known = {*ours, *inspect.signature(cls).parameters}
+        module = cls(**{name: value for name, value in hparams.items() if name in known})
+        fill(module, checkpoint["state_dict"])
+        return module.to(map_location) if map_location else module
 
     def configure_backbone(self) -> None:
         """Build the network; its start weights, if any, are fetched only this once."""

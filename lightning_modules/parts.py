@@ -75,7 +75,7 @@ def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifi
     settings: dict[str, Any] = OmegaConf.to_container(cfg.lightning_module, resolve=True)  # type: ignore[assignment]
     settings = {key: value for key, value in settings.items() if key != "backbone" and not key.startswith("_")}
     module = get_class(cfg.lightning_module._target_)
-    return module.load_from_checkpoint(source, map_location="cpu", **settings, **data)  # type: ignore[attr-defined]
+    return module.load_from_checkpoint(source, **settings, **data)  # type: ignore[attr-defined]
 
 
 def create_loggers(cfg: DictConfig, trial: dict[str, Any] | None) -> list[Logger]:

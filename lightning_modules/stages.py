@@ -10,7 +10,7 @@ from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.devices import check_devices, first_device, go_on_alone
 from lightning_modules.parts import create_module, create_trainer
-from trashlite.compression import count_macs
+from trashlite.compression import count_macs, fold_batchnorm
 
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
@@ -34,7 +34,10 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
     # would each see a share of the images.
     alone = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}
     trainer = create_trainer(cfg, loggers, {"submission": {"checkpoint": checkpoint}}, **alone)
-    model = TrashClassifier.load_from_checkpoint(checkpoint, map_location="cpu")
+    model = TrashClassifier.load_from_checkpoint(checkpoint)
+    input_size = (3, *model.preprocessing["image_size"])
+    if cfg.fold_batchnorm:  # the network that predicts is the one whose MACs are told
+        model.model = fold_batchnorm(model.model, input_size)
     record: dict[str, Any] = {
         "backbone": model.hparams["backbone"]["name"],
         **model.preprocessing,
@@ -52,7 +55,7 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         trainer.predict(model, datamodule=datamodule)
         if not cfg.trainer.get("fast_dev_run"):
             record["submission"] = str(Path(cfg.output_dir) / "submission.json")
-    report = count_macs(model.model, (3, *model.preprocessing["image_size"]))
+    report = count_macs(model.model, input_size)
     record |= {
         "model/macs": report.macs,
         "model/flop_counter_macs": report.flop_counter_macs,

@@ -4,39 +4,93 @@ from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trashlite.backbones import create_backbone
 from trashlite.compression.low_rank import RankPlan, apply_plan
 from trashlite.errors import UserError
 
+REQUIRED = frozenset({"backbone", "class_names", "preprocessing"})  # settings without which nothing can be rebuilt
 PREFIX = "model."  # of the network's tensors in the state_dict of the LightningModule
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of one of our checkpoints, on the CPU.
+    """Content of one of our checkpoints, on the CPU. It is plain data: nothing in it is run or looked up.
 
     Raises:
-        UserError: there is no such file, it is broken, or it is no checkpoint of a TrashClassifier.
+        UserError: there is no such file, it is damaged, its weights are not numbers, or it is no checkpoint of a
+            TrashClassifier.
     """
     if not Path(path).is_file():
         raise UserError(
             f"There is no checkpoint {path}. A run leaves its own under <run folder>/checkpoints/best.ckpt."
         )
     try:
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch writes a checksum of each tensor, but does not look at it
+            if damaged:
+                raise UserError(f"The checkpoint {path} is damaged: {damaged} in it has changed since it was written.")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, UnpicklingError, BadZipFile, EOFError, LookupError, ValueError, OSError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"The checkpoint {path} cannot be read ({reason}). Is it complete?") from error
-    if not isinstance(checkpoint, dict) or "class_names" not in checkpoint.get("hyper_parameters", {}):
+    hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(hparams, dict) or not isinstance(state, dict) or not hparams.keys() >= REQUIRED:
         raise UserError(
-            f"{path} is no checkpoint of this project: it holds no class names. "
+            f"{path} is no checkpoint of this project: it lacks weights, backbone, class names or preprocessing. "
             "Plain weights of a backbone are loaded with backbone.weights=PATH."
         )
+    check_plain(hparams, f"hyper_parameters of {path}")
+    # All weights are in the file: nothing else is to be read or fetched for it.
+    hparams["backbone"] = {**hparams["backbone"], "pretrained": False, "weights": None}
+    check_finite(state, path)
     return checkpoint
+
+
+def check_plain(value: Any, where: str) -> None:
+    """Check that data of a file are values only, which no configuration could take for a call or a reference.
+
+    Raises:
+        UserError: a key begins with `_`, a text holds `${`, or there is something else than numbers, texts and
+            containers of them.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str) or key.startswith("_"):
+                raise UserError(f"{where}: {key!r} is no setting of this project.")
+            check_plain(item, f"{where}, {key}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_plain(item, where)
+    elif isinstance(value, str):
+        if "${" in value:
+            raise UserError(f"{where}: {value!r} is a reference, not a value.")
+    elif not isinstance(value, bool | int | float | None):
+        raise UserError(f"{where}: a {type(value).__name__} is no setting.")
+
+
+def check_finite(state: Mapping[str, Any], source: str | Path) -> None:
+    """Check weights for NaN and infinity, with which every image would get the same class.
+
+    Raises:
+        UserError: there are some.
+    """
+    floats = {
+        name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()
+    }
+    broken = [name for name, tensor in floats.items() if not tensor.isfinite().all()]
+    if broken:
+        raise UserError(
+            f"The weights of {source} are not finite numbers ({len(broken)} of {len(state)} tensors, the first "
+            f"{broken[0]}): that training diverged."
+        )
 
 
 def build_network(
@@ -69,7 +123,20 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
         checkpoint: from `read_checkpoint`.
     """
     settings = checkpoint["hyper_parameters"]
-    network = build_network(settings["backbone"], len(settings["class_names"]), settings["rank_plan"])
+    network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("rank_plan"))
     state = checkpoint["state_dict"]
-    network.load_state_dict({name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
+    fill(network, {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
     return network.eval()
+
+
+def fill(network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load weights, all of them.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"The checkpoint's weights do not fit the network that it describes: {reason}") from error

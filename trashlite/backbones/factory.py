@@ -16,6 +16,8 @@ from trashlite.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+# Arguments of timm.create_model that read a file or an address, of any origin.
+FETCHING = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 LITE0_BACKBONES = ("tf_efficientnet_lite0", "lite0_cut")
 
 
@@ -39,6 +41,10 @@ def create_backbone(
     """
     if pretrained not in (True, False, "lite0_imagenet"):
         raise UserError(f"backbone.pretrained={pretrained} is not one of false, true, lite0_imagenet")
+    if fetching := sorted({*FETCHING} & {*(kwargs or {})}):
+        raise UserError(
+            f"backbone.kwargs: {', '.join(fetching)}: weights come by backbone.pretrained or backbone.weights"
+        )
     _check_name(name)
     model = _build(name, num_classes, in_chans, dict(kwargs or {}))
     if pretrained == "lite0_imagenet":

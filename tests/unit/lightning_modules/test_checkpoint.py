@@ -12,16 +12,23 @@ CHECKPOINT = {
         "preprocessing": {"image_size": [8, 12], "resize_mode": "letterbox", "mean": [0.5] * 3, "std": [0.5] * 3},
         "class_names": ["a", "b"],
     },
-    "config": {"datamodule": {"root": "of the checkpoint", "oversample": 1}},
+    "config": {
+        "datamodule": {
+            "_target_": "datamodules.trash.TrashDataModule",
+            "root": "of the checkpoint",
+            "oversample": 1,
+            "train_fraction": 1.0,
+        },
+    },
 }
 
 
 def test_keys_of_an_experiment_and_of_the_one_it_builds_upon() -> None:
-    keys = overlay_keys("trash9_2m")
+    keys = overlay_keys("experiment", "trash9_2m")
     own = {"checkpoint", "image_size", "callbacks.slimming.budget", "trainer.max_epochs", "hydra.run.dir"}
     inherited = {"resize_mode", "datamodule", "datamodule.oversample", "lightning_module.teacher", "augmentation"}
     assert own | inherited <= keys
-    assert overlay_keys("not_ours") == set()
+    assert overlay_keys("experiment", "not_ours") == set()
 
 
 @pytest.mark.parametrize(
