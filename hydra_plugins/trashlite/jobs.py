@@ -16,6 +16,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
@@ -42,6 +43,13 @@ def sweep_trial() -> dict[str, Any] | None:
     return None if trial is None else OmegaConf.to_container(trial)  # type: ignore[return-value]
 
 
+def multirun_name() -> str | None:
+    """Name of the folder of the Hydra multirun this job belongs to; None in a single run."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).resolve().name
+
+
 def is_trial() -> bool:
     """Whether this job is a trial of an Optuna study, which may be pruned; a promoted one is not."""
     return "number" in (sweep_trial() or {})
@@ -64,6 +72,7 @@ OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
 OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True)
 OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
 OmegaConf.register_new_resolver("pruned_trial", pruned_trial, replace=True)
+OmegaConf.register_new_resolver("multirun_name", multirun_name, replace=True)
 OmegaConf.register_new_resolver("pruner", lambda: _of_sweeper("pruner"), replace=True)
 
 

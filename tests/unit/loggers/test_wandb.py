@@ -1,4 +1,3 @@
-import csv
 import gc
 import logging
 import os
@@ -18,14 +17,14 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from hydra_plugins.trashlite.jobs import multirun_name
 from loggers.wandb import (
     TolerantWandbLogger,
-    _restart_service,
-    create_csv_logger,
     create_wandb_logger,
     finish_wandb,
     log_summary,
-    multirun_name,
+    restart_service,
+    wandb_command,
     wandb_location,
 )
 from tests.wandb_reader import find_offline_runs, read_offline_run
@@ -40,11 +39,11 @@ def wandb_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    _restart_service()  # it keeps the environment it started with
+    restart_service()  # it keeps the environment it started with
     monkeypatch.setattr("loggers.wandb._warned", set())
     yield
     finish_wandb()
-    _restart_service()
+    restart_service()
 
 
 def job(folder: Path, **settings: object) -> TolerantWandbLogger:
@@ -148,7 +147,9 @@ def test_without_a_key_the_run_is_offline_and_one_line_says_so(
     logger.log_metrics({"a": 1})
     finish_wandb()
     [folder] = find_offline_runs(tmp_path)
-    assert said(caplog) == [("INFO", f"W&B: offline (no API key); upload with: wandb sync {folder}")]
+    assert said(caplog) == [
+        ("INFO", f"W&B: offline (no API key); upload with: {wandb_command()} sync {os.path.relpath(folder)}")
+    ]
     assert wandb_location([logger]) == str(folder)
     assert "wandb" not in "".join(capfd.readouterr())
 
@@ -205,12 +206,13 @@ def test_a_start_that_fails_altogether_leaves_a_logger_that_does_nothing(
         return start(**settings)
 
     monkeypatch.setattr(wandb, "init", broken)
+    caplog.set_level(logging.INFO, "loggers.wandb")
     logger = job(tmp_path)
     logger.log_metrics({"a": 1})
     logger.experiment.summary.update({"b": 1})
     fit(tmp_path, logger)
     assert find_offline_runs(tmp_path) == []
-    assert said(caplog)[-1][1].startswith("W&B is off for this run")
+    assert said(caplog)[-1] == ("INFO", "W&B: disabled (could not start offline)")
     assert wandb_location([logger]) is None
 
 
@@ -265,20 +267,37 @@ def test_jobs_of_a_multirun_take_its_folder_as_their_group(tmp_path: Path) -> No
                 sweep = [f"hydra.mode={mode}", "hydra.sweep.dir=logs/multiruns/2026-01-02_03-04"]
                 HydraConfig.instance().set_config(compose("config", sweep, return_hydra_config=True))
                 assert multirun_name() == name
-                assert job(tmp_path)._wandb_init["group"] == name
-            assert job(tmp_path, group="mine")._wandb_init["group"] == "mine"
     finally:
         HydraConfig.instance().cfg = None
+    assert job(tmp_path, default_group="sweep")._wandb_init["group"] == "sweep"
+    assert job(tmp_path, group="mine", default_group="sweep")._wandb_init["group"] == "mine"
 
 
-def test_metrics_lie_in_the_run_folder_and_outlive_a_resume(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-    (tmp_path / "run.log").write_text("")
-    for value in ("1.0", "2.0", "3.0"):
-        logger = create_csv_logger(str(tmp_path))
-        logger.log_metrics({"val/f1": float(value)}, step=5)
-        logger.finalize("success")
-        with (tmp_path / "metrics.csv").open() as file:
-            assert list(csv.DictReader(file)) == [{"val/f1": value, "step": "5"}]
-    assert "1.0" in (tmp_path / "metrics_1.csv").read_text()
-    assert "2.0" in (tmp_path / "metrics_2.csv").read_text()
-    assert not [warning for warning in recwarn if "not empty" in str(warning.message)]
+def test_the_command_of_the_hint_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "wandb").touch()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert wandb_command() == ".venv/bin/wandb"
+
+
+def test_a_resumed_run_goes_on_under_its_id_and_both_parts_are_uploaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "loggers.wandb")
+    job(tmp_path).log_metrics({"a": 1}, step=1)
+    finish_wandb(1)
+    job(tmp_path, resume="last.ckpt").log_metrics({"a": 2}, step=2)
+    finish_wandb(0)
+    parts = find_offline_runs(tmp_path)
+    assert [read_offline_run(part).values("a") for part in parts] == [[1], [2]]
+    assert len({file.name for part in parts for file in part.glob("run-*.wandb")}) == 1
+    assert all(os.path.relpath(part) in said(caplog)[-1][1] for part in parts)
+
+
+def test_pictures_that_cannot_be_logged_do_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = job(tmp_path)
+    logger.log_image("val/confusion", [str(tmp_path / "missing.png")])
+    logger.log_table("val/classes", columns=["a"], data=[[1, 2]])
+    assert len([text for level, text in said(caplog) if level == "WARNING" and "The run goes on" in text]) == 2
