@@ -9,10 +9,12 @@ FORMAT ?= onnx
 OUT ?=
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
+# A path as Hydra reads it.
+quoted = '$(subst ',\',$(1))'
 DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data export robustness crops import data-report test test-full lint bench clean
+.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data export robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,15 +48,15 @@ train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_ep
 
 decompose: setup ## squeeze CHECKPOINT=path to BUDGET=0.6 of its MACs, repair, fine-tune, submit (DATA= as for submit)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make decompose CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	$(RUN) experiment=decompose "checkpoint='$(CHECKPOINT)'" callbacks.low_rank.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+	$(RUN) experiment=decompose "checkpoint=$(call quoted,$(CHECKPOINT))" callbacks.low_rank.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
 slim: setup ## drop channels of CHECKPOINT=path (block_net, lite0_cut) to BUDGET=0.6 of its MACs, fine-tune, submit
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make slim CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	$(RUN) experiment=slim "checkpoint='$(CHECKPOINT)'" callbacks.slimming.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+	$(RUN) experiment=slim "checkpoint=$(call quoted,$(CHECKPOINT))" callbacks.slimming.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
 submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else the one it was trained on)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	$(RUN) fit=false test=false job_type=submit "checkpoint='$(CHECKPOINT)'" $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+	$(RUN) fit=false test=false job_type=submit "checkpoint=$(call quoted,$(CHECKPOINT))" $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
 sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050"), or a search (ARGS="+sweep=nas")
 	$(RUN) --multirun $(ARGS)
@@ -64,7 +66,7 @@ report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=
 	@$(VENV)/bin/python -m hydra_plugins.trashlite.report '$(DIR)'
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
-	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root='$(DATA)'") $(ARGS)
+	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
 export: setup-deploy ## CHECKPOINT=path as a folder that runs without us (FORMAT=onnx,int8; DATA=folder, OUT=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make export CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
@@ -100,6 +102,10 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 bench: setup ## measure training throughput beside a plain PyTorch loop
 	$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
 
-clean: ## remove logs, caches and the rendered demo set (checkpoints under logs/ too)
-	rm -rf logs data wandb .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove what can be made again: the rendered demo set, image caches, caches of tools
+	rm -rf data/demo data/cache .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-logs: ## remove logs/ with all runs, searches and checkpoints in it; asks first
+	@printf 'Remove logs/ (%s) with every checkpoint in it? [y/N] ' "$$(du -sh logs 2>/dev/null | cut -f1)"; \
+		read -r answer; test "$$answer" = y && rm -rf logs || echo "Nothing was removed."

@@ -61,7 +61,9 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             log.warning("run.json keeps what the finished run recorded.")
             return
         tracking: Any = sys.modules.get("loggers.wandb")  # not there yet in the first seconds
-        links = {"overrides": overrides, "trial": sweep_trial(), "wandb_id": tracking.wandb_id() if tracking else None}
+        earlier = read_record(folder).get("wandb_id") if cfg.resume else None
+        run_id = (tracking.wandb_id() if tracking else None) or earlier
+        links = {"overrides": overrides, "trial": sweep_trial(), "wandb_id": run_id}
         try:
             write_record(folder, {"state": state, **links, "minutes": (time.monotonic() - started) / 60, **record})
         except (OSError, UserError):
@@ -118,7 +120,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from lightning_modules.stages import evaluate, fit
     from loggers.wandb import log_summary, wandb_location
     from trashlite.network import read_checkpoint
-    from trashlite.reports.run_record import select_objective, summary_table
+    from trashlite.reports.run_record import select_objective, show_summary
     from trashlite.threads import set_threads
 
     for message in NOISE:  # after the import of Lightning, which sets filters of its own
@@ -158,7 +160,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
     objective = select_objective(list(cfg.objective), record) if cfg.fit else None
     if not is_trial():
-        Console().print(summary_table(record))
+        show_summary(record, Console())
     return record, objective
 
 

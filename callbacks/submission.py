@@ -1,9 +1,8 @@
-"""Write the predictions of the unlabelled test set in the competition's form."""
+"""Submission of the unlabelled test set in the competition's form."""
 
 import csv
 import hashlib
 import io
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from trashlite.compression.macs import MacsReport, count_macs
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import to_json, write_texts
 
 log = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "ultralytics-thop")
@@ -79,8 +78,8 @@ class SubmissionWriter(BasePredictionWriter):
             "%d predictions: %s", len(submission), ", ".join(f"{name} {counts[name]}" for name in pl_module.class_names)
         )
         if unreadable:
-            log.warning("%d test images could not be read and were called %s; see %s",
-                        len(unreadable), fallback, self.output_dir / "submission_info.json")  # fmt: skip
+            place = self.output_dir / "submission_info.json"
+            log.warning("%d test images could not be read and were called %s; see %s", len(unreadable), fallback, place)
 
 
 def validate(submission: dict[str, str], expected: Sequence[str], class_names: Sequence[str]) -> None:
@@ -94,16 +93,20 @@ def validate(submission: dict[str, str], expected: Sequence[str], class_names: S
 
 
 def write_submission(output_dir: Path, submission: dict[str, str], report: MacsReport, info: dict[str, Any]) -> None:
-    """Write the three files, rows sorted by file name, each renamed into place when it is complete."""
+    """Write the three files, rows sorted by file name; all are complete before the first takes its place."""
     rows = sorted(submission.items())
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "label"])
     writer.writerows(rows)
-    write_text(output_dir / "submission.csv", table.getvalue())
     form = {"macs": report.macs, "submission": dict(rows)}
-    write_text(output_dir / "submission.json", json.dumps(form, ensure_ascii=False, indent=1))
-    write_text(output_dir / "submission_info.json", json.dumps(info, ensure_ascii=False, indent=2))
+    write_texts(
+        {
+            output_dir / "submission.csv": table.getvalue(),
+            output_dir / "submission.json": to_json(form, indent=1),
+            output_dir / "submission_info.json": to_json(info),
+        }
+    )
 
 
 def sha256(path: str | Path) -> str:

@@ -36,7 +36,7 @@ class Distiller(TrashClassifier):
     Args:
         teacher: checkpoint of a TrashClassifier with the same classes, or several, whose logits are averaged.
         temperature: T, above 0.
-        alpha: share of the hard labels' loss, in [0, 1].
+        alpha: share of the hard labels' loss, in [0, 1]; 1 without feature_weight needs no teacher.
         feature_weight: of `feature_loss` between what the two classifying layers see; 0: none.
         views: show each training image in so many augmentations and ask the teacher about each just once, before
             training (`teacher_outputs`); 0: new augmentations in each epoch, on which the teacher is asked. Of a mixed
@@ -74,6 +74,8 @@ class Distiller(TrashClassifier):
 
     def setup(self, stage: str) -> None:
         if stage != "fit" or self._teachers or self._outputs is not None:
+            return
+        if self.hparams["alpha"] == 1 and not self.hparams["feature_weight"]:
             return
         if not self.teacher_paths:
             raise UserError("Distillation needs a trained model: lightning_module.teacher=PATH of its checkpoint.")
@@ -124,7 +126,7 @@ class Distiller(TrashClassifier):
             self._outputs = self._outputs.to(self.device)
 
     def logits_and_loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
-        if stage != "train":
+        if stage != "train" or (self._outputs is None and not self._teachers):
             return super().logits_and_loss(batch, stage)
         with classifier_input(self.model) as features:
             logits, hard = super().logits_and_loss(batch, stage)

@@ -11,6 +11,7 @@ from lightning_modules.classifier import TrashClassifier
 from lightning_modules.devices import check_devices, first_device, go_on_alone
 from lightning_modules.parts import create_module, create_trainer
 from trashlite.compression import count_macs, fold_batchnorm
+from trashlite.errors import UserError
 
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
@@ -29,7 +30,13 @@ def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> 
 
 
 def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger], checkpoint: str) -> dict[str, Any]:
-    """Validate, test and predict with `checkpoint`; return every figure and where things lie."""
+    """Validate, test and predict with `checkpoint`; return every figure and where things lie.
+
+    Raises:
+        UserError: there is nothing to do: prediction alone was asked for, and there are no images for it.
+    """
+    if cfg.predict and datamodule.predict_dataset is None and not cfg.fit and not cfg.test:
+        raise UserError(f"There is nothing to predict: {datamodule.root / 'test' / 'NoLabel'} holds no images.")
     # A trainer of its own: callbacks of fit, such as the moving average, hold other weights. Of one process: several
     # would each see a share of the images.
     alone = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}

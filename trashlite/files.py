@@ -1,12 +1,15 @@
 """Files that a reader never sees half of."""
 
 import errno
+import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from trashlite.errors import UserError
 
@@ -76,6 +79,12 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         for path, text in texts.items():
             temporary = stack.enter_context(replacing(path))
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def to_json(content: Any, indent: int = 2) -> str:
+    """JSON that is valid UTF-8: bytes of file names that are not become escapes, which read back as Python's names."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _remove_leftovers(path: Path) -> None:

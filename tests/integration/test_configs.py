@@ -86,3 +86,11 @@ def test_a_callback_is_switched_off_with_null() -> None:
 def test_image_size_reaches_the_data(image_size: str) -> None:
     cfg: DictConfig = compose_config(f"image_size={image_size}")
     assert cfg.datamodule.image_size == cfg.image_size
+
+
+def test_no_two_runs_of_a_recipe_share_a_folder_and_shipped_starts_exist() -> None:
+    for experiment in options("experiment"):
+        cfg = compose_config(f"experiment={experiment}", hydra=True)
+        assert cfg.hydra.run.dir.startswith("logs/runs/"), experiment
+        start = None if OmegaConf.is_missing(cfg, "checkpoint") else cfg.checkpoint
+        assert start is None or (PROJECT / start).is_file(), experiment

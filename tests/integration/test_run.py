@@ -125,6 +125,41 @@ def test_mistakes_are_told_in_words(quick_run: Run, overrides: list[str], words:
     assert all(word in str(error) for word in words), str(error)
 
 
+def test_macs_are_those_of_the_network_that_is_shipped_even_when_nothing_is_evaluated(quick_run: Run) -> None:
+    trained = quick_run("test=false", "predict=false")
+    checkpoint = f"checkpoint={trained['checkpoint']}"
+    idle = quick_run("fit=false", "test=false", "predict=false", checkpoint, folder="idle", bare=True)
+    model = TrashClassifier.load_from_checkpoint(trained["checkpoint"])
+    folded = count_macs(fold_batchnorm(model.model, (3, 32, 32)), (3, 32, 32))
+    assert (idle["model/macs"], idle["model/params"]) == (folded.macs, folded.params)
+    plain = quick_run(
+        "fit=false", "test=false", "predict=false", "fold_batchnorm=false", checkpoint, folder="plain", bare=True
+    )
+    assert plain["model/macs"] == count_macs(model.model, (3, 32, 32)).macs > folded.macs
+
+
+def test_a_submission_without_images_to_predict_is_an_error(
+    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path
+) -> None:
+    trained = quick_run("test=false", "predict=false")
+    root = render_root(tmp_path / "root", {f"train/{name}": 2 for name in ("Glass", "Metal", "Plastic bag")})
+    with pytest.raises(UserError, match=r"nothing to predict.*NoLabel"):
+        quick_run("fit=false", "test=false", f"checkpoint={trained['checkpoint']}", f"datamodule.root={root}")
+
+
+def test_renamed_classes_are_refused_when_a_run_is_resumed(
+    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path
+) -> None:
+    counts = {f"{part}/{name}": 3 for part in ("train", "val") for name in ("A", "B")}
+    root = render_root(tmp_path / "root", counts)
+    quick_run(f"datamodule.root={root}", "test=false", "predict=false", folder="run")
+    for part in ("train", "val"):
+        (root / part / "A").rename(root / part / "Z")
+    resume = f"resume={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
+    with pytest.raises(UserError, match=r"\bZ\b"):
+        quick_run(resume, "trainer.max_epochs=2", folder="run", bare=True)
+
+
 def test_a_checkpoint_of_another_backbone_is_refused(quick_run: Run) -> None:
     trained = quick_run("test=false", "predict=false")
     with pytest.raises(UserError, match=r"holds a lcnet_035.*lcnet_050"):

@@ -1,26 +1,42 @@
-"""What a run ends with: a record for programs and a short table for people."""
+"""Record of a run for programs, summary of it for people."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import to_json, write_text
 from trashlite.sweeps.jobs import RECORD
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write the record of a run as JSON into its folder; numbers that are not finite become null."""
-    clean = {key: None if isinstance(value, float) and not math.isfinite(value) else value
-             for key, value in record.items()}  # fmt: skip
-    write_text(folder / RECORD, json.dumps(clean, ensure_ascii=False, indent=2))
+    clean = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()
+    }
+    write_text(folder / RECORD, to_json(clean))
+
+
+def show_summary(record: dict[str, Any], console: Console) -> None:
+    """Print what a run ends with: a table of figures, then the files, whose paths are never broken."""
+    console.print(summary_table(record))
+    for name in ("checkpoint", "submission", "wandb"):
+        if place := record.get(name):
+            console.print(Text(f"{name:<11}{short_path(place)}"), soft_wrap=True)
+
+
+def short_path(place: str) -> str:
+    """A path below the working directory as seen from there; any other place as it is."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else place
 
 
 def summary_table(record: dict[str, Any]) -> Table:
-    """Return the table a run ends with; lines for which there is no figure are left out."""
+    """Table of a run's figures; lines for which there is no figure are left out."""
     table = Table(title="Result", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -37,20 +53,15 @@ def summary_table(record: dict[str, Any]) -> Table:
         table.add_row(
             "low rank", f"{before:,} to {after:,} MACs of convolutions and linear layers ({after / before:.1%})"
         )
-    if "val/f1" in record:
+    tested = record.get("tested_on")
+    if "val/f1" in record and tested in (None, "test"):
         table.add_row("val F1", f"{record['val/f1']:.4f}")
     if "test/f1" in record:
-        interval = f"{record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
-        where = "" if record["tested_on"] == "test" else f", on {record['tested_on']}: no labelled test images"
-        table.add_row("test F1", f"{record['test/f1']:.4f} (95 % interval {interval}{where})")
+        interval = f"95 % interval {record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
+        table.add_row(f"{tested} F1", f"{record['test/f1']:.4f} ({interval})")
         table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
-    if "test/score" in record:
-        table.add_row("score", f"{record['test/score']:.4f} (lower is better)")
-    elif "val/score" in record:
-        table.add_row("score on val", f"{record['val/score']:.4f} (lower is better)")
-    for name in ("checkpoint", "submission", "wandb", "folder"):
-        if record.get(name):
-            table.add_row(name, str(record[name]))
+    if score := record.get("test/score", record.get("val/score")):
+        table.add_row(f"{tested or 'val'} score", f"{score:.4f} (lower is better)")
     table.add_row("minutes", f"{record['minutes']:.1f}")
     return table
 

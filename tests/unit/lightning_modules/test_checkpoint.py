@@ -1,10 +1,13 @@
 """Which settings a checkpoint speaks for, and which the command or its experiment has taken."""
 
+from typing import Any
+
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules.checkpoint import adopt_checkpoint, overlay_keys
+from lightning_modules.checkpoint import adopt_checkpoint, is_finished, overlay_keys, resumed_config
 from tests.harness import compose_config
+from trashlite.errors import UserError
 
 CHECKPOINT = {
     "hyper_parameters": {
@@ -25,7 +28,7 @@ CHECKPOINT = {
 
 def test_keys_of_an_experiment_and_of_the_one_it_builds_upon() -> None:
     keys = overlay_keys("experiment", "trash9_2m")
-    own = {"checkpoint", "image_size", "callbacks.slimming.budget", "trainer.max_epochs", "hydra.run.dir"}
+    own = {"checkpoint", "image_size", "callbacks.slimming.budget", "trainer.max_epochs"}
     inherited = {"resize_mode", "datamodule", "datamodule.oversample", "lightning_module.teacher", "augmentation"}
     assert own | inherited <= keys
     assert overlay_keys("experiment", "not_ours") == set()
@@ -68,3 +71,49 @@ def test_kernel_of_the_checkpoint_unless_the_command_names_one(named: dict, over
     }
     cfg = adopt_checkpoint(compose_config(*overrides), checkpoint, overrides)
     assert (cfg.resize_kernel, cfg.datamodule.resize_kernel) == (kernel, kernel)
+
+
+@pytest.mark.parametrize(("overlay", "fraction"), [("debug=fast", 0.1), ("+sweep=hpo", 0.5)])
+def test_overlays_beside_a_checkpoint_keep_what_they_set(overlay: str, fraction: float) -> None:
+    cfg = adopt_checkpoint(compose_config(overlay), CHECKPOINT, [overlay])
+    assert (cfg.datamodule.root, cfg.datamodule.train_fraction) == ("of the checkpoint", fraction)
+
+
+def stopped(*overrides: str, epoch: int = 2) -> dict[str, Any]:
+    """A checkpoint of a run with these overrides, stopped after an epoch (the first is 0)."""
+    config = OmegaConf.to_container(compose_config("datamodule=trash", "datamodule.root=photos", *overrides))
+    return {**CHECKPOINT, "config": config, "optimizer_states": [], "loops": {}, "epoch": epoch}
+
+
+def test_a_resumed_run_keeps_its_classes_settings_and_network() -> None:
+    checkpoint = stopped("optimizer.lr=0.5", "loss=focal", "+trainer.limit_val_batches=7", "callbacks.ema=null")
+    cfg = resumed_config(compose_config("trainer.max_epochs=9"), checkpoint, ["trainer.max_epochs=9"])
+    assert cfg.datamodule.class_names == ["a", "b"]  # so that another folder's classes are refused
+    assert (cfg.backbone.name, list(cfg.image_size), cfg.resize_mode) == ("block_net", [8, 12], "letterbox")
+    assert (cfg.optimizer.lr, cfg.loss.name, cfg.trainer.limit_val_batches) == (0.5, "focal", 7)
+    assert (cfg.callbacks.ema, cfg.trainer.max_epochs) == (None, 9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["backbone=lcnet_050"], "holds a block_net.*lcnet_050"),
+        (["+backbone.kwargs.blocks=[x]"], "backbone.kwargs.blocks"),
+    ],
+)
+def test_another_network_than_the_one_to_resume_is_refused(overrides: list[str], words: str) -> None:
+    composed = (
+        compose_config(*overrides)
+        if "=lcnet" in overrides[0]
+        else compose_config(*overrides, "backbone.name=block_net")
+    )
+    with pytest.raises(UserError, match=words):
+        resumed_config(composed, stopped(), overrides)
+
+
+def test_a_finished_run_is_known_and_fewer_epochs_than_it_had_are_refused() -> None:
+    cfg = compose_config("trainer.max_epochs=3", "resume=last.ckpt")
+    assert is_finished(cfg, stopped(epoch=2))
+    assert not is_finished(cfg, stopped(epoch=1))
+    with pytest.raises(UserError, match="has trained 4 epochs"):
+        is_finished(cfg, stopped(epoch=3))

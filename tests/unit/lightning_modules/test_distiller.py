@@ -258,6 +258,17 @@ def test_no_teacher_is_told() -> None:
         build(alpha=1.5)
 
 
+def test_labels_alone_need_no_teacher(tmp_path: Path) -> None:
+    student = build(teacher=None, alpha=1, views=8)
+    trainer = trainer_in(tmp_path, epochs=1)
+    trainer.fit(student, *loaders())
+    assert "train/soft_loss" not in trainer.callback_metrics
+    batch = next(iter(loaders()[0]))
+    with torch.no_grad():
+        logits, loss = student.logits_and_loss(batch, "train")
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, batch["target"]))
+
+
 @pytest.mark.parametrize("settings", [{"views": 4}, {"teacher": ["a.ckpt", "b.ckpt"]}])
 def test_features_need_one_teacher_that_looks_on(settings: dict[str, Any]) -> None:
     with pytest.raises(Exception, match=r"one teacher.*views=0"):

@@ -1,0 +1,53 @@
+"""Targets of the Makefile that handle files of their user."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from tests.harness import PROJECT
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    for name in ("requirements.txt", ".venv/.installed"):
+        (tmp_path / name).touch()
+    for file in ("data/mine/a.jpg", "data/demo/a.jpg", "data/cache/a.npy", "logs/runs/1/checkpoints/best.ckpt"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, input=answer, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_clean_removes_only_what_can_be_made_again(folder: Path) -> None:
+    assert make(folder, "clean").returncode == 0
+    assert not (folder / "data" / "demo").exists()
+    assert not (folder / "data" / "cache").exists()
+    assert (folder / "data" / "mine" / "a.jpg").exists()
+    assert (folder / "logs" / "runs" / "1" / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("", True), ("y\n", False)])
+def test_logs_are_removed_by_a_target_that_asks(answer: str, left: bool, folder: Path) -> None:
+    make(folder, "clean-logs", answer=answer)
+    assert (folder / "logs").exists() == left
+
+
+def test_paths_with_quotes_reach_the_program(folder: Path) -> None:
+    command = make(folder, "-n", "submit", "CHECKPOINT=it's a=1, b.ckpt", "DATA=don't").stdout.strip().splitlines()[-1]
+    overrides = OverridesParser.create().parse_overrides([text for text in shlex.split(command)[2:] if "=" in text])
+    values = {override.key_or_group: override.value() for override in overrides}
+    assert str(values["checkpoint"].text) == "it's a=1, b.ckpt"
+    assert str(values["datamodule.root"].text) == "don't"
