@@ -27,9 +27,8 @@ from hydra_plugins.trashlite.jobs import (
     sweep_trial,
     with_seed,
 )
-from trashlite.errors import OverBudget, Pruned, UserError
-from trashlite.files import disk_full, is_disk_full
-from trashlite.sweeps.jobs import read_record
+from trashlite.errors import OverBudget, Pruned
+from trashlite.files import user_error_in
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +56,10 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             return
         from trashlite.reports.run_record import write_record
 
-        if cfg.resume and state != "completed" and read_record(folder).get("state") == "completed":
-            log.warning("run.json keeps what the finished run recorded.")
-            return
         tracking: Any = sys.modules.get("loggers.wandb")  # not there yet in the first seconds
-        earlier = read_record(folder).get("wandb_id") if cfg.resume else None
-        run_id = (tracking.wandb_id() if tracking else None) or earlier
-        links = {"overrides": overrides, "trial": sweep_trial(), "wandb_id": run_id}
-        try:
-            write_record(folder, {"state": state, **links, "minutes": (time.monotonic() - started) / 60, **record})
-        except (OSError, UserError):
-            if state == "completed":  # else there is a better message on its way
-                raise
+        links = {"trial": sweep_trial(), "wandb_id": tracking.wandb_id() if tracking else None}
+        head = {"state": state, "overrides": overrides, **links, "minutes": (time.monotonic() - started) / 60}
+        write_record(folder, head | record, resumed=bool(cfg.resume))
 
     try:
         exit_on_sigterm()
@@ -77,16 +68,14 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
         exit_code = 0
         return objective
     except (KeyboardInterrupt, SystemExit) as stop:
-        write("stopped", {})
+        write("unfinished", {"error": "stopped before its end"})
         last = folder / "checkpoints" / "last.ckpt"
         log.warning("Stopped.%s", f" Go on with: python run.py resume={last}" if last.is_file() else "")
         if isinstance(stop, KeyboardInterrupt):
             sys.exit(1)
         raise
     except Exception as error:
-        user_error = next((e for e in (error, error.__cause__) if isinstance(e, UserError)), None)
-        if is_disk_full(error) and isinstance(error, OSError):
-            user_error = disk_full(error.filename)
+        user_error = user_error_in(error)
         pruned = error if isinstance(error, Pruned) else None
         if isinstance(user_error, OverBudget) and is_trial():
             pruned = Pruned(str(user_error), {"model/macs": user_error.macs})
@@ -130,9 +119,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         stopped = read_checkpoint(cfg.resume)
         cfg = resumed_config(cfg, stopped, overrides)
         if is_finished(cfg, stopped):
-            log.info(
-                "The run is finished: %d epochs of %d. trainer.max_epochs=N goes on.", *[cfg.trainer.max_epochs] * 2
-            )
+            log.info("The run has had its %d epochs: nothing is left to train.", cfg.trainer.max_epochs)
             cfg.logger.wandb = None  # it has its run already
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)

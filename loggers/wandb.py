@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger, WandbLogger
@@ -17,7 +17,8 @@ from trashlite.errors import UserError
 
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "online", "offline", "disabled")
+Mode = Literal["auto", "online", "offline", "disabled"]
+MODES = get_args(Mode)
 QUIET = {
     "silent": True, "console": "off", "disable_git": True, "disable_code": True, "save_code": False,
     "x_disable_machine_info": True, "x_disable_stats": True, "x_save_requirements": False,
@@ -102,17 +103,20 @@ class TolerantWandbLogger(WandbLogger):
 
 def create_wandb_logger(
     *,
+    project: str,
     save_dir: str,
     name: str | None = None,
     group: str | None = None,
     default_group: str | None = None,
-    mode: str = "auto",
+    job_type: str | None = None,
+    tags: Sequence[str] = (),
+    notes: str | None = None,
+    mode: Mode = "auto",
     log_model: bool = True,
     init_timeout: float = 20,
     finish_timeout: float = 120,
     run_id: str | None = None,
     resume: str | None = None,
-    **init: Any,
 ) -> TolerantWandbLogger:
     """W&B logger of one job; the run itself starts with the first thing that is logged.
 
@@ -126,18 +130,17 @@ def create_wandb_logger(
         finish_timeout: seconds to wait for the last upload; what is left stays on disk for `wandb sync`.
         run_id: None: a new one; a run of the same id is replaced.
         resume: of a stopped run: its W&B run goes on too.
-        **init: further arguments of Lightning's WandbLogger: project, job_type, tags, notes.
 
     Raises:
         UserError: `mode` or WANDB_MODE is none of the choices.
     """
     return TolerantWandbLogger(
-        mode=requested_mode(mode), save_dir=save_dir, name=name or Path(save_dir).resolve().name,
-        group=group or default_group, id=run_id or (earlier_run_id(save_dir) if resume else None),
+        mode=requested_mode(mode), project=project, save_dir=save_dir, name=name or Path(save_dir).resolve().name,
+        group=group or default_group, job_type=job_type, tags=list(tags), notes=notes, log_model=log_model,
+        id=run_id or (earlier_run_id(save_dir) if resume else None),
         # "mutable" would copy every checkpoint to ~/.local/share/wandb, for ever when offline.
-        log_model=log_model,
         add_file_policy="immutable",
-        settings={**QUIET, "init_timeout": init_timeout, "finish_timeout": finish_timeout}, **init,
+        settings={**QUIET, "init_timeout": init_timeout, "finish_timeout": finish_timeout},
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from trashlite.errors import UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -35,13 +37,16 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        if is_disk_full(error):
+        if error.errno in FULL:
             raise disk_full(path) from error
         raise
 
 
-def is_disk_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def user_error_in(error: BaseException) -> UserError | None:
+    """The user's mistake that an exception is, or is the consequence of; a full disk is one."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return disk_full(error.filename)
+    return next((each for each in (error, error.__cause__) if isinstance(each, UserError)), None)
 
 
 def disk_full(path: str | Path | None) -> UserError:

@@ -49,5 +49,5 @@ def test_paths_with_quotes_reach_the_program(folder: Path) -> None:
     command = make(folder, "-n", "submit", "CHECKPOINT=it's a=1, b.ckpt", "DATA=don't").stdout.strip().splitlines()[-1]
     overrides = OverridesParser.create().parse_overrides([text for text in shlex.split(command)[2:] if "=" in text])
     values = {override.key_or_group: override.value() for override in overrides}
-    assert str(values["checkpoint"].text) == "it's a=1, b.ckpt"
-    assert str(values["datamodule.root"].text) == "don't"
+    assert values["checkpoint"] == "it's a=1, b.ckpt"
+    assert values["datamodule.root"] == "don't"

@@ -40,7 +40,7 @@ def test_a_signal_ends_the_run_with_a_record_a_hint_and_an_exit_code(name: str, 
     job = "os.makedirs('run/checkpoints'); open('run/checkpoints/last.ckpt', 'w'); os.kill(os.getpid(), signal.{})"
     result = program(tmp_path, job.format(name), "hydra.run.dir=run")
     assert result.returncode == code
-    assert state(tmp_path / "run") == "stopped"
+    assert state(tmp_path / "run") == "unfinished"
     assert f"resume={tmp_path / CHECKPOINT}" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
 
@@ -49,7 +49,7 @@ def test_a_signal_stops_all_jobs_of_a_multirun(tmp_path: Path) -> None:
     job = "os.kill(os.getpid(), signal.SIGTERM)"
     result = program(tmp_path, job, "-m", "seed=1,2", "hydra.sweep.dir=jobs")
     assert result.returncode == 143
-    assert state(tmp_path / "jobs" / "0") == "stopped"
+    assert state(tmp_path / "jobs" / "0") == "unfinished"
     assert not (tmp_path / "jobs" / "1").exists()
 
 

@@ -1,5 +1,6 @@
 """Record of a run for programs, summary of it for people."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,32 @@ from rich.text import Text
 
 from trashlite.errors import UserError
 from trashlite.files import to_json, write_text
-from trashlite.sweeps.jobs import RECORD
+from trashlite.sweeps.jobs import RECORD, read_record
+
+log = logging.getLogger(__name__)
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record of a run as JSON into its folder; numbers that are not finite become null."""
+def write_record(folder: Path, record: dict[str, Any], resumed: bool = False) -> None:
+    """Write the record of a run as JSON into its folder; numbers that are not finite become null.
+
+    Args:
+        resumed: this is a finished run taken up again: unless it finishes once more, what it recorded then stays.
+    """
+    earlier = read_record(folder) if resumed else {}
+    finished = record.get("state") == "completed"
+    if earlier.get("state") == "completed" and not finished:
+        log.warning("%s keeps what the finished run recorded.", RECORD)
+        return
+    if earlier.get("wandb_id") and not record.get("wandb_id"):
+        record = {**record, "wandb_id": earlier["wandb_id"]}
     clean = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()
     }
-    write_text(folder / RECORD, to_json(clean))
+    try:
+        write_text(folder / RECORD, to_json(clean))
+    except (OSError, UserError):
+        if finished:  # else there is a better message on its way
+            raise
 
 
 def show_summary(record: dict[str, Any], console: Console) -> None:
@@ -60,7 +78,8 @@ def summary_table(record: dict[str, Any]) -> Table:
         interval = f"95 % interval {record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
         table.add_row(f"{tested} F1", f"{record['test/f1']:.4f} ({interval})")
         table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
-    if score := record.get("test/score", record.get("val/score")):
+    score = record.get("test/score", record.get("val/score"))
+    if score is not None:
         table.add_row(f"{tested or 'val'} score", f"{score:.4f} (lower is better)")
     table.add_row("minutes", f"{record['minutes']:.1f}")
     return table

@@ -25,7 +25,7 @@ class ModelCheckpoint(Part):
     """Arguments of Lightning's callback; beside these it has more."""
 
     model_config = ConfigDict(extra="allow")
-    targets: ClassVar = ("pytorch_lightning.callbacks.ModelCheckpoint",)
+    targets: ClassVar = ("callbacks.best_checkpoint.ModelCheckpoint",)
 
     dirpath: Text
     filename: Text
@@ -70,12 +70,6 @@ class EpochSeed(Part):
     targets: ClassVar = ("callbacks.epoch_seed.EpochSeed",)
 
     seed: Seed | None
-
-
-class FoldBatchNorm(Part):
-    targets: ClassVar = ("callbacks.fold_batchnorm.FoldBatchNorm",)
-
-    enabled: bool
 
 
 class MacsLogger(Part):
@@ -172,7 +166,6 @@ class Callbacks(Parts):
     epoch_seed: EpochSeed | None = None
     slimming: Slimming | None = None
     low_rank: LowRank | None = None
-    fold_batchnorm: FoldBatchNorm | None = None
     macs: MacsLogger | None = None
     ema: EMA | None = None
     best_checkpoint: ModelCheckpoint | None = None
@@ -193,6 +186,7 @@ class Wandb(Part):
     save_dir: Text
     name: Text | None
     group: Text | None
+    default_group: Text | None = None
     job_type: Text | None
     tags: list[str]
     notes: str | None
@@ -201,10 +195,11 @@ class Wandb(Part):
     init_timeout: Positive
     finish_timeout: Positive
     run_id: Text | None = None
+    resume: Text | None = None
 
 
 class Csv(Part):
-    targets: ClassVar = ("loggers.wandb.create_csv_logger",)
+    targets: ClassVar = ("loggers.csv.create_csv_logger",)
 
     save_dir: Text
 
