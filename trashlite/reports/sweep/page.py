@@ -9,7 +9,7 @@ from urllib.parse import quote
 from trashlite.reports.sweep.records import Job
 from trashlite.reports.sweep.table import NUMERIC, SweepTable, relative
 
-FOLDED = 48  # characters of settings that are shown before a click
+FOLDED = 40  # characters of settings that are shown before a click
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #888; --paper: #fff; --band: #f4f4f4; --line: #e3e3e3;
   --front: #fdf0ee; --bad: #b2182b; --link: #0b57a4; }
@@ -27,7 +27,7 @@ td.words { overflow-wrap: anywhere; min-width: 9rem; max-width: 28rem; } td.word
 th[data-up]::after { content: " ▾"; } th[data-up="1"]::after { content: " ▴"; }
 tr.front td { background: var(--front); }
 tr.pruned, tr.unfinished { color: var(--soft); } tr.failed { color: var(--bad); }
-details summary { cursor: pointer; }
+details summary { cursor: pointer; white-space: nowrap; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { background: var(--band); padding: .8rem; overflow-x: auto; }
 @media (max-width: 600px) { body { margin: .8rem auto; padding: 0 .6rem; } th, td { padding: .25rem .35rem; }
@@ -81,15 +81,18 @@ def page(
 
 
 def html_table(table: SweepTable) -> str:
+    cells_of = [[*table.cells(job), job.reason] for job in table.jobs]
     headings = [*table.headings, "reason"]
+    used = [place for place, _ in enumerate(headings) if any(cells[place] for cells in cells_of)]
+    headings = [headings[place] for place in used]
     names = {"front": ""}
     head = "".join(f'<th class="{kind(heading)}">{escape(names.get(heading, heading))}</th>' for heading in headings)
     rows = []
-    for job in table.jobs:
+    for job, all_cells in zip(table.jobs, cells_of, strict=True):
         exact = {"trial": job.trial, "F1": job.f1, "MACs": job.macs, "params": job.params, "score": job.score,
                  "minutes": job.minutes}  # fmt: skip
         cells = []
-        for heading, cell in zip(headings, [*table.cells(job), job.reason], strict=True):
+        for heading, cell in zip(headings, [all_cells[place] for place in used], strict=True):
             value = ""
             if heading in exact:
                 value = f' data-value="{"" if exact[heading] is None else exact[heading]}"'

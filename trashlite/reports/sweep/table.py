@@ -65,7 +65,7 @@ class SweepTable:
     @property
     def headings(self) -> list[str]:
         """Those of the columns that say something: the data set where there are several."""
-        return [heading for heading in HEADINGS if heading != DATA or len({job.data for job in self.jobs}) > 1]
+        return [heading for heading in HEADINGS if heading != DATA or len({job.data for job in self.jobs} - {""}) > 1]
 
     @property
     def unfinished(self) -> list[Job]:
