@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.checkpoint_values import CONF, take_values
 from trashlite.errors import UserError
+from trashlite.overrides import parse_override
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def given_keys(overrides: list[str]) -> set[str]:
 
 def override_keys(overrides: list[str]) -> set[str]:
     """The keys that the command line sets: `+trainer.max_epochs=3` gives `trainer.max_epochs`."""
-    return {override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
+    return {parse_override(override)[0].partition("@")[0] for override in overrides}
 
 
 def overlay_keys(group: str, name: str) -> set[str]:

@@ -12,8 +12,9 @@ from optuna import TrialPruned
 from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._trials import Outcome
 from trashlite.errors import Pruned
+from trashlite.overrides import parse_override
 from trashlite.reports.run_record import write_record
-from trashlite.sweeps.jobs import RECORD, parse_override, read_record
+from trashlite.sweeps.jobs import RECORD, read_record
 
 STOPPED = "stopped before its end"
 QUIET = "hydra.job_logging.handlers.console.level"

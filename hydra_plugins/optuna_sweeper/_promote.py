@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 from hydra_plugins.optuna_sweeper._jobs import job_overrides
 from hydra_plugins.optuna_sweeper._progress import duration
 from hydra_plugins.optuna_sweeper._settings import Settings
-from trashlite.sweeps.jobs import parse_override, read_record
+from trashlite.overrides import parse_override
+from trashlite.sweeps.jobs import read_record
 
 log = logging.getLogger(__name__)
 

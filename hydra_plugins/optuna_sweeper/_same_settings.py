@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna import Study
 
 from trashlite.errors import UserError
-from trashlite.sweeps.jobs import parse_override
+from trashlite.overrides import parse_override
 
 HARMLESS = {"threads", "logger", "group", "tags", "notes", "output_dir"}  # may change when a study goes on
 SHOWN = 4  # differences in the message

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from trashlite.errors import UserError
+from trashlite.overrides import parse_override
 from trashlite.reports.sweep.records import HYDRA, RESUMED, Job, read_choices, read_overrides
-from trashlite.sweeps.jobs import parse_override
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAME = (

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from hydra_plugins.optuna_sweeper._search import Search
 from hydra_plugins.optuna_sweeper._settings import Settings
 from tests.harness import PROJECT
+from trashlite.overrides import parse_override
 from trashlite.reports.run_record import write_record
-from trashlite.sweeps.jobs import parse_override
 from trashlite.sweeps.storage import load_study
 
 Job = Callable[[dict[str, Any]], Any]

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from trashlite.sweeps.jobs import RECORD, REMOVED, parse_override, read_record
+from trashlite.overrides import REMOVED, parse_override
+from trashlite.sweeps.jobs import RECORD, read_record
 
 HYDRA, RESUMED = ".hydra", ".hydra_resumed"
 DEPTH = 3  # logs/multiruns/<time>/<job>
