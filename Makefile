@@ -5,6 +5,7 @@ CHECKPOINT ?=
 DIR ?=
 DATA ?=
 BUDGET ?= 0.6
+BENCH ?= throughput
 FORMAT ?= onnx
 OUT ?=
 VENV := .venv
@@ -99,8 +100,8 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: setup ## measure training throughput beside a plain PyTorch loop
-	$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
+bench: setup ## measure training throughput beside plain loops (BENCH=low_rank, recipes, sweeper: other claims)
+	$(VENV)/bin/python benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## remove what can be made again: the rendered demo set, image caches, caches of tools
 	rm -rf data/demo data/cache .pytest_cache .mypy_cache .ruff_cache

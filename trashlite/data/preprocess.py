@@ -20,7 +20,8 @@ def to_unit(images: Tensor) -> Tensor:
 def normalise(images: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:
     """Images (N, 3, H, W) in [0, 1] less the mean, by the standard deviation, in channels_last memory."""
     mean, std = (torch.tensor(preprocessing[name], device=images.device).view(1, 3, 1, 1) for name in ("mean", "std"))
-    return images.sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
+    # Plane by plane: where the colours of a pixel lie side by side, each line of three is a loop of its own.
+    return images.contiguous().sub(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def preprocess(images: Tensor, preprocessing: Mapping[str, Any]) -> Tensor:

@@ -39,15 +39,11 @@ class BatchAugmentation(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Augment images, float (N,3,H,W) in [0,1], in any memory format, which the result keeps; not in place."""
-        memory_format = (
-            torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        )
+        """Augment images, float (N,3,H,W) in [0,1], in any memory format; not in place. The result is contiguous."""
         # Planes are up to ten times as fast to work on as interleaved colours; the copy is ours to write to.
         images = images.clone(memory_format=torch.contiguous_format)
         drawn = self.policy.draw(images)
         images = self.geometry(images, self.policy.warp(images, drawn))
         images = self.colour(images)
         images = self.policy.recolour(images, drawn)
-        images = self.erasing(images)
-        return images.contiguous(memory_format=memory_format)
+        return self.erasing(images).contiguous()
