@@ -42,11 +42,13 @@ class Threads(Callback):
         on_cpu = trainer.strategy.root_device.type == "cpu"
         self.active = self.threads == "auto" and on_cpu and trainer.estimated_stepping_batches >= self.min_steps
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        # Resumed at the end of an epoch, Lightning leaves out the start of the next.
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.last = None  # validation came between
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if self.active and batch_idx == 0 and (self.looked is None or time.monotonic() - self.looked > self.again):
+        if self.active and (self.looked is None or time.monotonic() - self.looked > self.again):
             self.look(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

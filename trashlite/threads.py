@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 GAIN = 1.1  # so many times faster must twice the threads be: those that gain nothing slow down the neighbours
 ROUNDS = 5
+HOPELESS = 3.0  # times slower: not worth all rounds
 
 
 def available_threads(processes: int = 1) -> int:
@@ -39,9 +40,12 @@ def use_fastest_threads(
     chosen = 1
     while (more := min(2 * chosen, most)) > chosen:
         seconds(chosen), seconds(more)  # warm up: buffers, threads
-        # In turns: what else the machine does meets both.
-        rounds = [(seconds(chosen), seconds(more)) for _ in range(ROUNDS)]
-        found[chosen], found[more] = (statistics.median(times) for times in zip(*rounds, strict=True))
+        rounds: list[tuple[float, float]] = []
+        while len(rounds) < ROUNDS:
+            rounds.append((seconds(chosen), seconds(more)))  # in turns: what else the machine does meets both
+            found[chosen], found[more] = (statistics.median(times) for times in zip(*rounds, strict=True))
+            if len(rounds) > 1 and found[more] > HOPELESS * found[chosen]:
+                break
         if found[more] * GAIN > found[chosen]:
             break
         chosen = more

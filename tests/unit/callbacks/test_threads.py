@@ -70,7 +70,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def epoch(callback: Threads, trainer: Any, module: Any, clock: SimpleNamespace, steps: int, seconds: float) -> None:
     callback.on_train_epoch_start(trainer, module)
     for number in range(steps):
-        callback.on_train_batch_start(trainer, module, None, number)
         clock.now += seconds
         callback.on_train_batch_end(trainer, module, None, None, number)
 
