@@ -9,7 +9,6 @@ import logging
 import sys
 import time
 import traceback
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,6 @@ from trashlite.errors import OverBudget, Pruned
 from trashlite.files import user_error_in
 
 log = logging.getLogger(__name__)
-
-
-# What Lightning tells people who wrote the loop themselves.
-NOISE = (
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # inside Lightning itself
-    "The number of training batches",  # figures are logged by the epoch
-    "Checkpoint directory .* exists and is not empty",  # so it is when a run is resumed
-    "The '.*_dataloader' does not have many workers",  # the cache is faster without
-    r"Found \d+ module\(s\) in eval mode",  # BatchNorm that was frozen on purpose
-    "Grad strides do not match bucket view strides",  # depthwise kernels in channels_last, on several devices
-)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -104,7 +92,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from pytorch_lightning import seed_everything
     from rich.console import Console
 
-    from lightning_modules.checkpoint import adopt_checkpoint, is_finished, resumed_config
+    from lightning_modules.checkpoint import adopt_checkpoint, resumed_config
+    from lightning_modules.noise import silence
     from lightning_modules.parts import create_datamodule, create_loggers
     from lightning_modules.stages import evaluate, fit
     from loggers.wandb import log_summary, wandb_location
@@ -112,15 +101,10 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from trashlite.reports.run_record import select_objective, show_summary
     from trashlite.threads import set_threads
 
-    for message in NOISE:  # after the import of Lightning, which sets filters of its own
-        warnings.filterwarnings("ignore", message=message)
+    silence()
     started = time.monotonic()
     if cfg.resume:
-        stopped = read_checkpoint(cfg.resume)
-        cfg = resumed_config(cfg, stopped, overrides)
-        if is_finished(cfg, stopped):
-            log.info("The run has had its %d epochs: nothing is left to train.", cfg.trainer.max_epochs)
-            cfg.logger.wandb = None  # it has its run already
+        cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
     if is_trial():

@@ -51,6 +51,9 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
     resumed = OmegaConf.create(take_values(OmegaConf.to_container(cfg), checkpoint["config"]))
     copy_keys(cfg, resumed, given_keys(overrides))
     adopt_network(resumed, cfg, checkpoint["hyper_parameters"], overrides)
+    if is_finished(resumed, checkpoint):
+        log.info("The run has had its %d epochs: nothing is left to train.", resumed.trainer.max_epochs)
+        resumed.logger.wandb = None  # it has its run in W&B already
     return resumed
 
 

@@ -110,6 +110,7 @@ class CheckOutputFolder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             check_job(config)
+            check_unused(config)
         except UserError as error:
             sys.stderr.write(f"{error}\n")
             sys.exit(1)
@@ -134,6 +135,20 @@ def check_job(config: DictConfig) -> None:
     settings: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
     check_settings({key: node for key, node in settings.items() if key != "hydra"}, partial(plain_value, config))
     check_inputs({key: plain_value(config, key) for key in INPUTS})
+
+
+def check_unused(config: DictConfig) -> None:
+    """Check that training will not write over the checkpoints of another run.
+
+    Raises:
+        UserError: the run's folder, which somebody named, has some.
+    """
+    last = Path(config.hydra.run.dir) / "checkpoints" / "last.ckpt"
+    if config.fit and not config.resume and not config.show_data and last.is_file():
+        raise UserError(
+            f"hydra.run.dir={config.hydra.run.dir} holds a run already: go on with it by resume={last}, or name another "
+            "folder."
+        )
 
 
 def plain_value(config: DictConfig, key: str) -> Any:

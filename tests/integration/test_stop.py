@@ -82,3 +82,12 @@ def test_a_missing_file_is_told_before_anything_is_imported_or_made(argument: st
     assert argument.partition("=")[2] in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_does_not_write_over_another(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).parent.mkdir(parents=True)
+    (tmp_path / CHECKPOINT).touch()
+    result = program(tmp_path, "print('job runs')", "hydra.run.dir=run")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "resume=run/checkpoints/last.ckpt" in result.stderr
+    assert program(tmp_path, "return {}, None", "hydra.run.dir=run", "show_data=true").returncode == 0

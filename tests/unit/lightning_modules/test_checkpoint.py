@@ -115,5 +115,8 @@ def test_a_finished_run_is_known_and_fewer_epochs_than_it_had_are_refused() -> N
     cfg = compose_config("trainer.max_epochs=3", "resume=last.ckpt")
     assert is_finished(cfg, stopped(epoch=2))
     assert not is_finished(cfg, stopped(epoch=1))
+    epochs = ["trainer.max_epochs=3"]
+    assert resumed_config(cfg, stopped(epoch=2), epochs).logger.wandb is None  # no second run of what is over
+    assert resumed_config(cfg, stopped(epoch=1), epochs).logger.wandb is not None
     with pytest.raises(UserError, match="has trained 4 epochs"):
         is_finished(cfg, stopped(epoch=3))
