@@ -146,8 +146,8 @@ def check_unused(config: DictConfig) -> None:
     last = Path(config.hydra.run.dir) / "checkpoints" / "last.ckpt"
     if config.fit and not config.resume and not config.show_data and last.is_file():
         raise UserError(
-            f"hydra.run.dir={config.hydra.run.dir} holds a run already: go on with it by resume={last}, or name another "
-            "folder."
+            f"hydra.run.dir={config.hydra.run.dir} holds a run already: go on with it by resume={last}, or name "
+            "another folder."
         )
 
 
