@@ -18,6 +18,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from hydra_plugins.trashlite.jobs import (
+    CONF,
     check_job,
     exit_on_sigterm,
     is_first_process,
@@ -28,6 +29,7 @@ from hydra_plugins.trashlite.jobs import (
 )
 from trashlite.errors import OverBudget, Pruned
 from trashlite.files import user_error_in
+from trashlite.settings.command_line import prepare_command_line
 
 log = logging.getLogger(__name__)
 
@@ -136,4 +138,5 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
 
 
 if __name__ == "__main__":
+    prepare_command_line(sys.argv[1:], CONF)
     main()

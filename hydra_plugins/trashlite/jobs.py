@@ -6,6 +6,7 @@ Hydra imports this module at every start, and wherever its callbacks are unpickl
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from trashlite.inputs import INPUTS, check_inputs
 from trashlite.settings import check_settings
 
 log = logging.getLogger(__name__)
+CONF = Path(__file__).resolve().parents[2] / "conf"
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by what starts several processes
 
 
@@ -68,6 +70,17 @@ def _of_sweeper(name: str) -> Any:
     return OmegaConf.select(HydraConfig.get(), f"sweeper.{name}")  # type: ignore[arg-type]
 
 
+def show_help(*, _root_: DictConfig) -> str:
+    """What --help prints: a page of our own, as a template of Hydra, which reads `$` as the start of a name."""
+    from trashlite.settings.help_page import help_page
+
+    settings: dict[str, Any] = OmegaConf.to_container(_root_)  # type: ignore[assignment]
+    choices = settings.pop("hydra")["runtime"]["choices"]
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
+    return help_page(CONF, choices, settings, width).replace("$", "$$")
+
+
+OmegaConf.register_new_resolver("show_help", show_help, replace=True)
 OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
 OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True)
 OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)

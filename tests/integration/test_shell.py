@@ -32,6 +32,13 @@ def test_help_and_config_do_not_import_torch() -> None:
         assert "| torch" not in answer.stderr.replace(" ", "").replace("|", "| ")
 
 
+def test_help_can_be_cut_short() -> None:
+    command = f"{sys.executable} {PROJECT / 'run.py'} --help | head -1"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout.startswith("trashlite: ")
+    assert answer.stderr == ""
+
+
 def test_a_mistake_is_one_message_and_exit_code_1(shell: Shell, settings: list[str]) -> None:
     result = shell(*settings, "datamodule.root=/nowhere")
     assert result.returncode == 1

@@ -19,8 +19,8 @@ from trashlite.settings import callbacks, data, training
 from trashlite.settings.types import Part
 from trashlite.settings.types import parameters as read_parameters
 
-# Given by run.py, or left to Python.
-LATE = {"class_names", "class_counts", "preprocessing", "rank_plan", "checkpoint"}
+# Given by run.py, or objects, which no configuration holds.
+LATE = {"clock", "console", "class_names", "class_counts", "preprocessing", "rank_plan", "checkpoint"}
 
 
 def parts(base: type[Part] = Part) -> list[type[Part]]:

@@ -1,0 +1,23 @@
+"""What the command line needs before Hydra reads it."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+QUESTIONS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}
+OPTIONAL = ("experiment", "debug")  # groups of which none need be chosen
+
+
+def prepare_command_line(arguments: Sequence[str], conf: Path) -> None:
+    """Let an answer be piped into `head`, and refuse a group that is null, for which Hydra has a traceback."""
+    # Only for answers: in a run a connection that breaks must raise, not kill.
+    if hasattr(signal, "SIGPIPE") and any(argument.partition("=")[0] in QUESTIONS for argument in arguments):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for argument in arguments:
+        group, _, choice = argument.partition("=")
+        if choice in ("null", "none") and group not in OPTIONAL and (conf / group).is_dir():
+            options = sorted(file.stem for file in (conf / group).glob("*.yaml"))
+            if choice not in options:
+                parts = f" Single ones are switched off with {group}.NAME=null." if "default" in options else ""
+                sys.exit(f"{argument}: choose one of {', '.join(options)}.{parts}")
