@@ -5,37 +5,34 @@ import math
 import shlex
 import sys
 import time
-import warnings
+from functools import partial
 from pathlib import Path
 
-import optuna
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna import Study, Trial
 from optuna.exceptions import StorageInternalError
-from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, record_stop, recorded_outcome
 from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._progress import Progress
 from hydra_plugins.optuna_sweeper._promote import Promotion
-from hydra_plugins.optuna_sweeper._same_settings import check_same_settings
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from hydra_plugins.optuna_sweeper._settings import Settings
+from hydra_plugins.optuna_sweeper._study import create_sampler, open_study
 from hydra_plugins.optuna_sweeper._trials import BEAT, Outcome, Trials
 from trashlite.errors import UserError
 from trashlite.sweeps.jobs import read_record
 from trashlite.sweeps.processes import Heartbeat, Watch
-from trashlite.sweeps.storage import create_study, open_storage, study_url, write_sweep
+from trashlite.sweeps.storage import write_sweep
 
 log = logging.getLogger(__name__)
 
-SAME_SEED = ("GridSampler", "QMCSampler")  # their sequence is one for all processes; the study tells how far it is
 POLL_SECONDS = 1.0
 LAUNCHERS = ("hydra._internal.core_plugins.basic_launcher",
              *(f"hydra_plugins.hydra_{name}_launcher" for name in ("joblib", "ray", "submitit")))  # fmt: skip
@@ -92,44 +89,16 @@ class Search:
 
     def open_study(self) -> tuple[Study, Trials]:
         """Make the study, or go on with it."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        warnings.filterwarnings("ignore", module=r"optuna\..*")  # on features of ours that are experimental there
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.settings
-        storage = optuna.storages.get_storage(open_storage(study_url(settings.storage, self.folder)))
-        pruner = instantiate(settings.pruner) if settings.pruner else None
-        study = create_study(storage, settings.study_name, settings.directions, pruner)
-        check_same_settings(study, self.config, self.space.fixed, self.folder)
-        self.enqueue(study)
+        study, storage = open_study(self.settings, self.config, self.space.fixed, self.folder)
         write_sweep(
-            self.folder, settings.storage_setting, settings.storage, study_name=settings.study_name,
-            objective=settings.objective, directions=settings.directions, constraints=settings.constraints,
-            seed=self.sampler.get("seed"), sampler=self.sampler["_target_"], n_trials=self.n_trials,
+            self.folder, self.settings.storage_setting, self.settings.storage, study_name=self.settings.study_name,
+            objective=self.settings.objective, directions=self.settings.directions, seed=self.sampler.get("seed"),
+            constraints=self.settings.constraints, sampler=self.sampler["_target_"], n_trials=self.n_trials,
         )  # fmt: skip
-        if settings.objective:
-            study.set_metric_names(settings.objective)
-        study.sampler = self.create_sampler(0)
-        trials = Trials(study, storage, self.n_trials, settings.max_retries, self.create_sampler, self.recall)
-        return study, trials
-
-    def enqueue(self, study: Study) -> None:
-        """Queue the points that a new study begins with."""
-        if "enqueued" in study.user_attrs or study.get_trials(deepcopy=False):
-            return
-        points = self.settings.enqueue or []
-        if isinstance(points, str):
-            points = get_method(points)(self.config)
-        for point in points:
-            study.enqueue_trial(dict(point), skip_if_exists=True)
-        study.set_user_attr("enqueued", len(points))
-
-    def create_sampler(self, first_trial: int) -> BaseSampler:
-        """The sampler of a process whose first trial has this number: no two draw the same numbers."""
-        settings = dict(self.sampler)
-        if settings.get("seed") is not None and not settings["_target_"].endswith(SAME_SEED):
-            settings["seed"] += first_trial
-        return instantiate(settings, _convert_="all")
+        sampler_of = partial(create_sampler, self.sampler)
+        study.sampler = sampler_of(0)
+        return study, Trials(study, storage, self.n_trials, self.settings.max_retries, sampler_of, self.recall)
 
     def run_trials(self) -> None:
         """Run batches until the study has its trials or the time is over."""

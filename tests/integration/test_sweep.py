@@ -95,7 +95,10 @@ def test_a_setting_that_does_not_exist_ends_the_sweep_at_once(app: App) -> None:
     assert [trial.state for trial in app.trials] == [TrialState.FAIL]
 
 
-def test_ctrl_c_ends_cleanly(app: App) -> None:
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_stop_ends_cleanly(app: App, how: signal.Signals, code: int) -> None:
     process = app.start("hold=1", "hydra.sweeper.n_trials=100")
     while len(app.calls()) < 2:
         time.sleep(0.05)
