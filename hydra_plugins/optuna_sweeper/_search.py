@@ -154,11 +154,10 @@ class Search:
                 self.end_like_twin(trial)
                 open_trials.remove(trial)
         except (UserError, HydraException, OmegaConfBaseException) as error:  # a mistake in the settings of all
+            failed = Outcome("failed", error=str(error), retriable=False)
             for trial in open_trials:
-                outcome = self.recall(trial.number, self.trials.watch)
-                is_stopped = outcome is None or outcome.state == "stopped"
-                failed = Outcome("failed", error=str(error), retriable=False)
-                self.end(trial, failed if is_stopped or outcome is None else outcome)
+                outcome = self.recall(trial.number, self.trials.watch) or failed
+                self.end(trial, failed if outcome.state == "stopped" else outcome)
             raise
         except StorageInternalError:
             raise
