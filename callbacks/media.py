@@ -13,15 +13,16 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from trashlite.reports.learning_curve import learning_curve_figure, read_history
 from trashlite.reports.pictures import confusion_matrix_figure, image_grid, save_figure
 
 
 class WandbMedia(Callback):
     """Draw the confusion matrix and the worst mistakes, into the run's folder and to W&B where it is on.
 
-    `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`; W&B also gets a table of precision, recall
-    and F1 of each class. The validations within `fit` are not drawn: what counts is the best checkpoint, which
-    is validated and tested after it.
+    `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`, and `learning_curve.png` from metrics.csv; W&B also
+    gets a table of precision, recall and F1 of each class. The validations within `fit` are not drawn: what counts is the
+    best checkpoint, which is validated and tested after it.
 
     The steps of the module return `logits` (N, C), `target` (N,) and `index` (N,), positions in the dataset.
 
@@ -52,6 +53,10 @@ class WandbMedia(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._draw(trainer, pl_module, "val")
+        if trainer.state.fn == TrainerFn.VALIDATING and trainer.is_global_zero:
+            history = read_history(self.folder.parent)
+            if len(history["train/loss"]) > 1:
+                save_figure(learning_curve_figure(history), self.folder / "learning_curve.png")
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._draw(trainer, pl_module, "test")

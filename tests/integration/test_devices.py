@@ -32,9 +32,10 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
     two = tmp_path / "two"
     record = json.loads((two / "run.json").read_text())
     assert record["state"] == "completed"
-    assert sorted(path.name for path in (two / "pictures").iterdir()) == sorted(
-        f"{stage}_{picture}.png" for stage in ("val", "test") for picture in ("confusion", "mistakes")
-    )
+    assert {path.name for path in (two / "pictures").iterdir()} == {
+        "learning_curve.png",
+        *(f"{stage}_{picture}.png" for stage in ("val", "test") for picture in ("confusion", "mistakes")),
+    }
     assert len(json.loads((two / "submission.json").read_text())["submission"]) == 5
     with (two / "metrics.csv").open() as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]

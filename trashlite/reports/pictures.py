@@ -67,7 +67,7 @@ def image_grid(
     headline = textwrap.fill(title or "", int(width * 12))  # 10 point type has about 12 letters an inch
     header = 0.1 + 0.2 * (headline.count("\n") + 1) if headline else 0.05
     height = header + rows * (CELL * tallest + caption)
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     for position, (image, text) in enumerate(zip(images, wrapped, strict=True)):
         row, column = divmod(position, columns)
         top = header + row * (CELL * tallest + caption) + caption
@@ -117,7 +117,7 @@ def confusion_matrix_figure(
     names = [_shorten(name) for name in class_names]
     margin = 0.5 + 0.085 * max((len(name) for name in names), default=1)  # inches, for names at 8 point
     left, bottom, top, right = margin + 0.5, margin, 0.55, 0.15
-    figure = _figure(left + size + right, bottom + size + top)
+    figure = new_figure(left + size + right, bottom + size + top)
     width, height = figure.get_size_inches()
     axes = figure.add_axes((left / width, bottom / height, size / width, size / height))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -160,7 +160,7 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = DPI) -> Path:
     return path
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches, on a canvas that needs no display."""
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
