@@ -21,8 +21,8 @@ class WandbMedia(Callback):
     """Draw the confusion matrix and the worst mistakes, into the run's folder and to W&B where it is on.
 
     `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`, and `learning_curve.png` from metrics.csv; W&B also
-    gets a table of precision, recall and F1 of each class. The validations within `fit` are not drawn: what counts is the
-    best checkpoint, which is validated and tested after it.
+    gets a table of precision, recall and F1 of each class. The validations within `fit` are not drawn: what counts is
+    the best checkpoint, which is validated and tested after it.
 
     The steps of the module return `logits` (N, C), `target` (N,) and `index` (N,), positions in the dataset.
 
