@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.harness import HANGS, MUTE, PROJECT, QUICK
+from tests.harness import HANGS, MUTE, PROJECT, QUICK, assert_same_weights
 
 Shell = Callable[..., subprocess.CompletedProcess]
 PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -76,16 +76,18 @@ def test_a_failed_job_of_a_multirun_neither_stops_the_others_nor_counts_as_succe
     assert "Traceback" not in result.stderr
 
 
+RANDOM = (
+    "trainer.max_epochs=4", "augmentation=randaugment", "backbone.kwargs.drop_rate=0.2", "test=false", "predict=false",
+)  # fmt: skip
+
+
 class Training:
     """A run of some epochs in a process of its own, with random augmentation and dropout."""
 
-    def __init__(self, settings: list[str], folder: Path, *overrides: str) -> None:
+    def __init__(self, settings: list[str], folder: Path) -> None:
         self.folder = folder
         self.last = folder / "checkpoints" / "last.ckpt"
-        self.command = [
-            sys.executable, str(PROJECT / "run.py"), *settings, f"hydra.run.dir={folder}", "trainer.max_epochs=4",
-            "augmentation=randaugment", "backbone.kwargs.drop_rate=0.2", "test=false", "predict=false", *overrides,
-        ]  # fmt: skip
+        self.command = [sys.executable, str(PROJECT / "run.py"), *settings, f"hydra.run.dir={folder}", *RANDOM]
 
     def run(self, *overrides: str) -> None:
         subprocess.run([*self.command, *overrides], cwd=self.folder.parent, check=True, timeout=HANGS)
@@ -117,25 +119,17 @@ class Training:
         command = [sys.executable, str(PROJECT / "run.py"), f"resume={self.last}"]
         subprocess.run(command, cwd=self.folder.parent, check=True, timeout=HANGS)
 
-    def weights(self, name: str) -> dict[str, torch.Tensor]:
-        return torch.load(self.folder / "checkpoints" / name, weights_only=True)["state_dict"]
 
-
-def assert_same_weights(one: Training, other: Training) -> None:
-    for name in ("last.ckpt", "best.ckpt"):
-        expected, found = one.weights(name), other.weights(name)
-        assert expected.keys() == found.keys()
-        assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
-
-
-def test_resume_after_kill_gives_the_uninterrupted_weights(settings: list[str], tmp_path: Path) -> None:
-    whole, killed = Training(settings, tmp_path / "whole"), Training(settings, tmp_path / "killed")
-    whole.run()
+def test_resume_after_kill_gives_the_uninterrupted_weights(
+    quick_run: Callable, settings: list[str], tmp_path: Path
+) -> None:
+    quick_run(*RANDOM, folder="whole")  # in this process, which shows the same
+    killed = Training(settings, tmp_path / "killed")
     killed.stop_at_epoch(2, signal.SIGKILL)
     assert killed.epochs_done() == 2
     killed.resume()  # backbone, size, data, epochs: all from the checkpoint
     assert killed.epochs_done() == 4
-    assert_same_weights(whole, killed)
+    assert_same_weights(tmp_path / "whole", killed.folder)
     overrides = (killed.folder / ".hydra" / "overrides.yaml").read_text()
     assert "drop_rate" in overrides  # the record of how the run began is still there
 
@@ -164,4 +158,4 @@ def test_kill_at_any_moment_then_resume(settings: list[str], tmp_path: Path) -> 
             process.communicate()
         delay += 0.7
     killed.run(f"resume={killed.last}")
-    assert_same_weights(whole, killed)
+    assert_same_weights(whole.folder, killed.folder)
