@@ -64,13 +64,13 @@ def test_an_unwritable_folder_is_named(shell: Shell, tmp_path: Path) -> None:
 def test_a_failed_job_of_a_multirun_neither_stops_the_others_nor_counts_as_success(
     shell: Shell, settings: list[str], tmp_path: Path
 ) -> None:
-    jobs = ("optimizer.lr=1e-3,1e-2", "optimizer.name=adamx,adamw", "test=false", "predict=false")
+    jobs = ("optimizer.name=adamx,adamw", "test=false", "predict=false")
     result = shell("-m", *settings, *jobs, "hydra.sweep.dir=sweep")
     assert result.returncode == 1
-    states = [json.loads((tmp_path / "sweep" / str(job) / "run.json").read_text())["state"] for job in range(4)]
-    assert states == ["failed", "completed", "failed", "completed"]
+    states = [json.loads((tmp_path / "sweep" / str(job) / "run.json").read_text())["state"] for job in range(2)]
+    assert states == ["failed", "completed"]
     table = " ".join(result.stderr.split())
-    assert "2 completed, 2 failed" in table
+    assert "1 completed, 1 failed" in table
     assert "job 0 failed: " in table
     assert "adamx" in table
     assert "Traceback" not in result.stderr
