@@ -24,20 +24,28 @@ from trashlite.deployment.graph import (
 @torch.no_grad()
 def execute(graph: Graph, images: Tensor) -> Tensor:
     """Logits (N, classes) of normalised images, float (N, C, H, W)."""
-    buffers = dict(run(graph, images))
-    return buffers[graph.result].flatten(1)
+    return next(content for buffer, content in run(graph, images) if buffer == graph.result).flatten(1)
 
 
 @torch.no_grad()
 def run(graph: Graph, images: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Each buffer's number and content (N, C, H, W), in the order in which they are written."""
-    buffers = {graph.source: images}
+    buffers, last = {graph.source: images}, last_uses(graph)
     yield graph.source, images
-    for operator in graph.operators:
+    for step, operator in enumerate(graph.operators):
         inputs = [buffers[number] for number in operator.inputs]
         shape = graph.shapes[operator.output]
         buffers[operator.output] = compute(operator, inputs, shape).clamp(operator.low, operator.high)
         yield operator.output, buffers[operator.output]
+        buffers = {number: content for number, content in buffers.items() if last[number] > step}
+
+
+def last_uses(graph: Graph) -> dict[int, int]:
+    """Index of the operator that is the last to read each buffer; of the result one past the end."""
+    last = {buffer: step for step, operator in enumerate(graph.operators) for buffer in operator.inputs}
+    return {operator.output: step for step, operator in enumerate(graph.operators)} | last | {
+        graph.result: len(graph.operators)
+    }
 
 
 def compute(operator: Operator, inputs: list[Tensor], shape: Shape) -> Tensor:

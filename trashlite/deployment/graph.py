@@ -5,7 +5,7 @@ buffers, in the order of the list. `trace.py` makes the list, `execute.py` runs 
 """
 
 from dataclasses import dataclass, field
-from math import inf, prod
+from math import inf
 from typing import Literal
 
 from torch import Tensor
@@ -124,18 +124,3 @@ class Graph:
     result: int = 0
     shapes: list[Shape] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
-        layers = [operator for operator in self.operators if isinstance(operator, Convolution)]
-        return sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulate operations of the convolutions and linear layers for one image, padding counted."""
-        layers = [operator for operator in self.operators if isinstance(operator, Convolution)]
-        return sum(
-            prod(layer.weight.shape) * self.shapes[layer.output].height * self.shapes[layer.output].width
-            for layer in layers
-        )

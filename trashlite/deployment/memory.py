@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
+from trashlite.deployment.execute import last_uses
 from trashlite.deployment.graph import Activation, Binary, Graph
-
-ALIGNMENT = 4  # bytes
 
 
 @dataclass
 class _Block:
-    """Bytes with the first and the last step that need them; `buffers` hold them in turn."""
+    """Values with the first and the last step that need them; `buffers` hold them in turn."""
 
     size: int
     first: int
@@ -18,19 +17,14 @@ class _Block:
     offset: int = 0
 
 
-def place(graph: Graph, bytes_per_value: int, extra: dict[int, tuple[int, int, int]]) -> tuple[dict[int, int], int]:
-    """Offset in bytes of each buffer, and the bytes needed in all.
+def place(graph: Graph) -> tuple[dict[int, int], int]:
+    """Offset of each buffer, and the size of the whole, in values.
 
     Operator i runs at step i. An activation, and a sum or product, write over their first input where nobody needs it
     afterwards. The largest buffers are placed first, each at the lowest offset that is free for its lifetime.
-
-    Args:
-        bytes_per_value: of the buffers.
-        extra: further buffers by numbers of their own: bytes, first and last step, which may be negative.
     """
-    last = {buffer: step for step, operator in enumerate(graph.operators) for buffer in operator.inputs}
-    last[graph.result] = len(graph.operators)
-    sizes = [shape.size * bytes_per_value for shape in graph.shapes]
+    last = last_uses(graph)
+    sizes = [shape.size for shape in graph.shapes]
     block_of = {graph.source: _Block(sizes[graph.source], -1, last[graph.source], [graph.source])}
     for step, operator in enumerate(graph.operators):
         source, output = operator.inputs[0], operator.output
@@ -42,14 +36,13 @@ def place(graph: Graph, bytes_per_value: int, extra: dict[int, tuple[int, int, i
         else:
             block_of[output] = _Block(sizes[output], step, last[output], [output])
     blocks = list({id(block): block for block in block_of.values()}.values())
-    blocks += [_Block(size, first, last, [number]) for number, (size, first, last) in extra.items()]
     blocks.sort(key=lambda block: -block.size)
     for count, block in enumerate(blocks):
         alive = [other for other in blocks[:count] if other.first <= block.last and block.first <= other.last]
         for other in sorted(alive, key=lambda other: other.offset):
             if other.offset - block.offset >= block.size:
                 break
-            block.offset = max(block.offset, -(-(other.offset + other.size) // ALIGNMENT) * ALIGNMENT)
+            block.offset = max(block.offset, other.offset + other.size)
     return (
         {buffer: block.offset for block in blocks for buffer in block.buffers},
         max(block.offset + block.size for block in blocks),

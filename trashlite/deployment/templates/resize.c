@@ -1,49 +1,83 @@
-/* Resize of an RGB image as Pillow does it (Image.resize with reducing_gap=2), in integers and a few rows of memory. */
+/* Resize of an RGB image by Pillow's arithmetic, in a few rows of memory: BILINEAR with reducing_gap=2, or BOX. */
 
-/* One direction: `size` source pixels become `out`, after `factor` of them at a time were averaged to `count`. */
+#ifdef KERNEL_BOX
+enum { TAPS = 1, ROWS = 1 }; /* all pixels under the kernel weigh alike, and no two rows share one */
+#else
+enum { TAPS = 9, ROWS = 9 }; /* a scale below 4 reaches 4 pixels to both sides */
+#endif
+
+/* The pixels that one new pixel is made of, with their shares in units of 2^-22. */
+struct taps {
+    int32_t first, count, share[TAPS];
+};
+
+/* One direction: `size` pixels become `out`, after `factor` of them at a time were averaged to `count`. */
 struct axis {
     int32_t size, out, factor, count;
 };
 
+static struct taps across[INPUT_WIDTH];
+static uint8_t rows[ROWS][3 * INPUT_WIDTH];
+
 static struct axis axis_of(int32_t size, int32_t out)
 {
-    struct axis a = {size, out, size / out / 2, 0};
+    struct axis a = {size, out, 1, size};
 
-    if (a.factor < 1)
-        a.factor = 1;
+#ifndef KERNEL_BOX
+    if (size / out / 2 > 1)
+        a.factor = size / out / 2;
     a.count = (size + a.factor - 1) / a.factor;
+#endif
     return a;
 }
 
-/* Distances are in units of 1 / (2 factor out) averaged pixels, so that all of them are whole. */
-static int32_t reach(const struct axis *a)
-{
-    return 2 * (a->size > a->factor * a->out ? a->size : a->factor * a->out);
-}
-
-static int32_t distance(const struct axis *a, int32_t pixel, int32_t x)
-{
-    return (2 * pixel + 1) * a->factor * a->out - (2 * x + 1) * a->size;
-}
-
-static int32_t first_pixel(const struct axis *a, int32_t x)
-{
-    int32_t pixel = ((2 * x + 1) * a->size - reach(a) - a->factor * a->out) / (2 * a->factor * a->out);
-
-    if (pixel < 0)
-        pixel = 0;
-    while (distance(a, pixel, x) <= -reach(a))
-        pixel++;
-    return pixel;
-}
-
-static uint32_t weight(int32_t away, int32_t support)
+static double kernel(double x)
 {
 #ifdef KERNEL_BOX
-    return 2 * away > -support && 2 * away <= support;
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
 #else
-    return (uint32_t)(support - (away < 0 ? -away : away));
+    x = x < 0.0 ? -x : x;
+    return x < 1.0 ? 1.0 - x : 0.0;
 #endif
+}
+
+static struct taps taps_of(const struct axis *a, int32_t x)
+{
+    const double scale = (double)(float)((double)a->size / a->factor) / a->out, wide = scale < 1.0 ? 1.0 : scale;
+#ifdef KERNEL_BOX
+    const double support = 0.5 * wide;
+#else
+    const double support = wide;
+#endif
+    const double centre = (x + 0.5) * scale;
+    struct taps t = {0, 0, {0}};
+    int32_t end = (int32_t)(centre + support + 0.5), i;
+    double total = 0.0;
+
+    if (centre - support + 0.5 > 0.0)
+        t.first = (int32_t)(centre - support + 0.5);
+    if (end > a->count)
+        end = a->count;
+#ifdef KERNEL_BOX
+    while (kernel((t.first - centre + 0.5) * (1.0 / wide)) == 0.0)
+        t.first++;
+    while (kernel((end - 1 - centre + 0.5) * (1.0 / wide)) == 0.0)
+        end--;
+    total = end - t.first;
+#else
+    for (i = t.first; i < end; i++)
+        total += kernel((i - centre + 0.5) * (1.0 / wide));
+#endif
+    t.count = end - t.first;
+    for (i = 0; i < t.count && i < TAPS; i++)
+        t.share[i] = (int32_t)(0.5 + kernel((i + t.first - centre + 0.5) * (1.0 / wide)) / total * (1 << 22));
+    return t;
+}
+
+static uint8_t rounded(uint32_t sum)
+{
+    sum = (sum + (1 << 21)) >> 22;
+    return (uint8_t)(sum > 255 ? 255 : sum);
 }
 
 /* A view of the caller's pixels: turned images only step through them in another order. */
@@ -52,8 +86,11 @@ struct view {
     ptrdiff_t right, down; /* bytes from a pixel to its neighbour */
 };
 
-/* Row `y` of the image after averaging, RGB. */
-static void average_row(const struct view *v, const struct axis *h, const struct axis *w, int32_t y, uint8_t *row)
+#ifndef KERNEL_BOX
+static uint8_t averaged[4 * 3 * INPUT_WIDTH];
+
+/* Row `y` of the image after averaging. */
+static void average_row(const struct view *v, const struct axis *h, const struct axis *w, int32_t y)
 {
     const int32_t top = y * h->factor;
     const int32_t height = h->size - top < h->factor ? h->size - top : h->factor;
@@ -63,7 +100,8 @@ static void average_row(const struct view *v, const struct axis *h, const struct
         const int32_t left = x * w->factor;
         const int32_t width = w->size - left < w->factor ? w->size - left : w->factor;
         const uint32_t pixels = (uint32_t)(height * width);
-        uint32_t sum[3] = {0, 0, 0};
+        const uint32_t inverse = (uint32_t)(4294967296.0f / (float)(pixels << 8));
+        uint32_t sum[3] = {pixels / 2, pixels / 2, pixels / 2};
 
         for (j = 0; j < height; j++) {
             const uint8_t *p = v->origin + v->down * (top + j) + v->right * left;
@@ -73,62 +111,65 @@ static void average_row(const struct view *v, const struct axis *h, const struct
                     sum[c] += p[c];
         }
         for (c = 0; c < 3; c++)
-            row[3 * x + c] = (uint8_t)((sum[c] + pixels / 2) / pixels);
+            averaged[3 * x + c] = (uint8_t)(sum[c] * inverse >> 24);
     }
 }
+#endif
 
-static void shrink_row(const struct axis *w, const uint8_t *row, uint8_t *out)
+/* Row `y` at its new width, into its place among the last rows. */
+static void shrink_row(const struct view *v, const struct axis *h, const struct axis *w, int32_t y)
 {
-    const int32_t support = reach(w), step = 2 * w->factor * w->out;
-    int32_t x, c;
+    const uint8_t *row = v->origin + v->down * y;
+    uint8_t *out = rows[y % ROWS];
+    ptrdiff_t right = v->right;
+    int32_t x, i, c;
 
+#ifdef KERNEL_BOX
+    (void)h;
+#else
+    if (h->factor > 1 || w->factor > 1) {
+        average_row(v, h, w, y);
+        row = averaged;
+        right = 3;
+    }
+#endif
     for (x = 0; x < w->out; x++) {
-        int32_t pixel = first_pixel(w, x), away = distance(w, pixel, x);
-        uint32_t sum[3] = {0, 0, 0}, total = 0;
+        const struct taps *t = &across[x];
+        const uint8_t *p = row + right * t->first;
+        uint32_t sum[3] = {0, 0, 0};
 
-        for (; pixel < w->count && away < support; pixel++, away += step) {
-            const uint32_t share = weight(away, support);
-
-            total += share;
+        for (i = 0; i < t->count; i++, p += right)
             for (c = 0; c < 3; c++)
-                sum[c] += share * row[3 * pixel + c];
-        }
+                sum[c] += TAPS == 1 ? p[c] : p[c] * (uint32_t)t->share[i % TAPS];
         for (c = 0; c < 3; c++)
-            out[3 * x + c] = (uint8_t)((sum[c] + total / 2) / total);
+            out[3 * x + c] = rounded(TAPS == 1 ? sum[c] * (uint32_t)t->share[0] : sum[c]);
     }
 }
 
-/* Fills `height` x `width` pixels of an image `INPUT_WIDTH` pixels wide, whose upper left one is `out`.
-   `scratch` holds one averaged row and the last ROWS shrunk ones. */
+/* Fills `height` x `width` pixels of an image `INPUT_WIDTH` pixels wide, whose upper left one is `out`. */
 static void resize(const struct view *v, int32_t source_height, int32_t source_width, int32_t height, int32_t width,
-                   uint8_t *out, uint8_t *scratch)
+                   uint8_t *out)
 {
     const struct axis h = axis_of(source_height, height), w = axis_of(source_width, width);
-    const int32_t support = reach(&h), step = 2 * h.factor * h.out;
-    uint8_t *const rows = scratch + 3 * 4 * INPUT_WIDTH;
-    int32_t y, x, ready = 0;
+    int32_t y, x, i, ready = 0;
 
+    for (x = 0; x < width; x++)
+        across[x] = taps_of(&w, x);
     for (y = 0; y < height; y++) {
-        const int32_t first = first_pixel(&h, y);
-        int32_t pixel, away;
+        const struct taps t = taps_of(&h, y);
+        uint32_t sum[3 * INPUT_WIDTH];
 
-        for (pixel = first, away = distance(&h, first, y); pixel < h.count && away < support; pixel++, away += step)
-            for (; ready <= pixel; ready++) {
-                average_row(v, &h, &w, ready, scratch);
-                shrink_row(&w, scratch, rows + ready % ROWS * 3 * INPUT_WIDTH);
-            }
-        for (x = 0; x < 3 * width; x++) {
-            uint32_t sum = 0, total = 0;
+        memset(sum, 0, sizeof sum);
+        for (i = 0; i < t.count; i++) {
+            const int32_t from = t.first + i;
 
-            for (pixel = first, away = distance(&h, first, y); pixel < h.count && away < support;
-                 pixel++, away += step) {
-                const uint32_t share = weight(away, support);
-
-                total += share;
-                sum += share * rows[pixel % ROWS * 3 * INPUT_WIDTH + x];
-            }
-            out[3 * INPUT_WIDTH * y + x] = (uint8_t)((sum + total / 2) / total);
+            for (; ready <= from; ready++)
+                shrink_row(v, &h, &w, ready);
+            for (x = 0; x < 3 * width; x++)
+                sum[x] += TAPS == 1 ? rows[from % ROWS][x] : rows[from % ROWS][x] * (uint32_t)t.share[i % TAPS];
         }
+        for (x = 0; x < 3 * width; x++)
+            out[3 * INPUT_WIDTH * y + x] = rounded(TAPS == 1 ? sum[x] * (uint32_t)t.share[0] : sum[x]);
     }
 }
 
@@ -145,17 +186,17 @@ static int32_t inner_side(int32_t side, double scale)
 }
 #endif
 
-static void resize_to_input(const uint8_t *rgb, int32_t width, int32_t height, uint8_t *pixels, uint8_t *scratch)
+static void resize_to_input(const uint8_t *rgb, int32_t width, int32_t height, uint8_t *pixels)
 {
     struct view v = {rgb, 3, 3 * (ptrdiff_t)width};
 #ifdef MODE_LETTERBOX
-    const double across = (double)INPUT_WIDTH / width, down = (double)INPUT_HEIGHT / height;
-    const double scale = across < down ? across : down;
+    const double right = (double)INPUT_WIDTH / width, down = (double)INPUT_HEIGHT / height;
+    const double scale = right < down ? right : down;
     const int32_t inner_width = inner_side(width, scale), inner_height = inner_side(height, scale);
     const int32_t left = (INPUT_WIDTH - inner_width) / 2, top = (INPUT_HEIGHT - inner_height) / 2;
 
-    memset(pixels, PADDING, 3 * INPUT_WIDTH * INPUT_HEIGHT);
-    resize(&v, height, width, inner_height, inner_width, pixels + 3 * (INPUT_WIDTH * top + left), scratch);
+    memset(pixels, 114, 3 * INPUT_WIDTH * INPUT_HEIGHT);
+    resize(&v, height, width, inner_height, inner_width, pixels + 3 * (INPUT_WIDTH * top + left));
 #else
 #ifdef MODE_LANDSCAPE
     if (height > width) { /* turned by 90 degrees against the clock */
@@ -168,6 +209,6 @@ static void resize_to_input(const uint8_t *rgb, int32_t width, int32_t height, u
         height = side;
     }
 #endif
-    resize(&v, height, width, INPUT_HEIGHT, INPUT_WIDTH, pixels, scratch);
+    resize(&v, height, width, INPUT_HEIGHT, INPUT_WIDTH, pixels);
 #endif
 }

@@ -1,0 +1,107 @@
+"""Written C programs compiled and called, to be judged: logits from image files, times, flash and RAM."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trashlite.data.decode import decode_settings, read_rgb
+from trashlite.deployment.spec import Artefact, ExportSpec
+from trashlite.errors import UserError
+
+
+class Library:
+    """A written program as a shared library."""
+
+    def __init__(self, folder: Path, spec: ExportSpec) -> None:
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None:
+            raise UserError("The C files were written, but not tried: there is no C compiler (cc, gcc, clang) here.")
+        self._height, self._width = spec.preprocessing["image_size"]
+        self._classes = len(spec.class_names)
+        self._kernel = decode_settings(spec.preprocessing)["kernel"]
+        with tempfile.TemporaryDirectory() as build:
+            library = Path(build) / "trashlite.so"
+            flags = ["-std=c99", "-O3", "-march=native", "-fPIC", "-shared"]
+            source = folder / "trashlite.c"
+            subprocess.run([compiler, *flags, "-o", library, source, "-lm"], check=True, capture_output=True)
+            self._calls = ctypes.CDLL(str(library))
+
+    def resize(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's pixels (H, W, 3) of an RGB image (height, width, 3)."""
+        image = np.ascontiguousarray(rgb, np.uint8)
+        pixels = np.zeros((self._height, self._width, 3), np.uint8)
+        if self._calls.trashlite_resize(_address(image), image.shape[1], image.shape[0], _address(pixels)) != 0:
+            raise ValueError(f"an image of shape {image.shape} was refused")
+        return pixels
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits (C,) of the network's pixels (H, W, 3)."""
+        logits = np.zeros(self._classes, np.float32)
+        self._calls.trashlite_logits(_address(np.ascontiguousarray(pixels)), _address(logits))
+        return logits
+
+    def classify(self, rgb: NDArray[np.uint8]) -> tuple[int, NDArray[np.float32]]:
+        """Class number, or what the header calls it, and probabilities of an RGB image (height, width, 3)."""
+        image = np.ascontiguousarray(rgb, np.uint8)
+        probabilities = np.zeros(self._classes, np.float32)
+        answer = self._calls.trashlite_classify(
+            _address(image), image.shape[1], image.shape[0], _address(probabilities)
+        )
+        return answer, probabilities
+
+    def from_files(self, files: Sequence[Path]) -> NDArray[np.float32]:
+        """Logits (N, C) of image files, decoded as in training, resized by the program."""
+        draft = 2 * max(self._height, self._width) if self._kernel == "bilinear" else None
+        rows = [self.logits(self.resize(np.asarray(read_rgb(path, draft)))) for path in files]
+        return np.stack(rows) if rows else np.zeros((0, self._classes), np.float32)
+
+    def milliseconds(self, count: int) -> NDArray[np.float64]:
+        """So many times of the network alone in ms."""
+        pixels = np.random.default_rng(0).integers(0, 256, (self._height, self._width, 3), dtype=np.uint8)
+        times = []
+        for _ in range(count):
+            start = perf_counter()
+            self.logits(pixels)
+            times.append(1e3 * (perf_counter() - start))
+        return np.array(times)
+
+
+def artefact(folder: Path, spec: ExportSpec, notes: Sequence[str] = ()) -> Artefact:
+    """What is told of a program in a folder.
+
+    Raises:
+        UserError: there is no C compiler to try it with.
+    """
+    library = Library(folder, spec)
+    flash, ram = size_of(folder / "trashlite.c")
+    return Artefact(
+        files=("trashlite.h", "trashlite.c"),
+        logits=library.from_files,
+        milliseconds=library.milliseconds,
+        flash_kb=flash / 1000,
+        ram_kb=ram / 1000,
+        notes=notes,
+    )
+
+
+def size_of(source: Path, compiler: str = "cc", size: str = "size") -> tuple[int, int]:
+    """Flash (text and data) and static RAM (data and bss) in bytes of a source compiled for size; libm is not counted."""
+    with tempfile.TemporaryDirectory() as build:
+        compiled = Path(build) / "trashlite.o"
+        # A microcontroller's program knows its addresses and unwinds no stacks.
+        flags = ["-std=c99", "-Os", "-fno-pic", "-fno-asynchronous-unwind-tables"]
+        subprocess.run([compiler, *flags, "-c", "-o", compiled, source], check=True, capture_output=True)
+        table = subprocess.run([size, compiled], check=True, capture_output=True, text=True).stdout
+    text, data, bss = map(int, table.splitlines()[1].split()[:3])
+    return text + data, data + bss
+
+
+def _address(array: NDArray) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)
