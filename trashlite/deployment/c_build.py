@@ -92,7 +92,7 @@ def artefact(folder: Path, spec: ExportSpec, notes: Sequence[str] = ()) -> Artef
 
 
 def size_of(source: Path, compiler: str = "cc", size: str = "size") -> tuple[int, int]:
-    """Flash (text and data) and static RAM (data and bss) in bytes of a source compiled for size; libm is not counted."""
+    """Flash (text, data) and static RAM (data, bss) in bytes of a source compiled for size, without libm."""
     with tempfile.TemporaryDirectory() as build:
         compiled = Path(build) / "trashlite.o"
         # A microcontroller's program knows its addresses and unwinds no stacks.

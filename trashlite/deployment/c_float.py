@@ -43,7 +43,8 @@ def float_program(graph: Graph, mean: list[float], std: list[float]) -> tuple[Pr
                 program.call(operator, text, f"HAS_{operator.kind.upper()}")
             case Activation():
                 a, b = (*map(float, operator.parameters), 0.0, 0.0)[:2]
-                text = f"activate({operator.function.upper()}, {numbers(a, b)}, {inputs[0]}, {output}, {size}, {bounds});"
+                settings = f"{operator.function.upper()}, {numbers(a, b)}"
+                text = f"activate({settings}, {inputs[0]}, {output}, {size}, {bounds});"
                 program.call(operator, text, "HAS_ACTIVATE")
             case Gather():
                 gather(program, graph, operator, count, inputs, output)

@@ -98,9 +98,9 @@ class _Writer:
                 )
                 program.call(operator, text, "HAS_ADD")
             case Binary():
-                ratio = numbers(*multiplier(before[0].scale * before[1].scale / out.scale))
+                factor = numbers(*multiplier(before[0].scale * before[1].scale / out.scale))
                 text = (
-                    f"multiply({inputs[0]}, {before[0].zero}, {inputs[1]}, {before[1].zero}, {ratio}, {output}, "
+                    f"multiply({inputs[0]}, {before[0].zero}, {inputs[1]}, {before[1].zero}, {factor}, {output}, "
                     f"{out.zero}, {size}, {cycle}, {bounds});"
                 )
                 program.call(operator, text, "HAS_MULTIPLY")
@@ -134,10 +134,7 @@ class _Writer:
         else:
             function = "convolve_depthwise" if layer.depthwise else "convolve"
             feature = "HAS_DEPTHWISE" if layer.depthwise else "HAS_CONVOLVE"
-            program.call(
-                layer, f"{function}(&layer{count}, {place}, arena + {self.places[layer.output]});", feature
-            )
-
+            program.call(layer, f"{function}(&layer{count}, {place}, arena + {self.places[layer.output]});", feature)
 
     def _outside(self, program: Program, count: int, values: list[int]) -> str:
         """Array of a pixel beyond the edges; layers whose zero is the same share it."""

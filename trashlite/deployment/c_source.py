@@ -112,9 +112,7 @@ def write_program(program: Program, spec: ExportSpec, arena: int, folder: Path) 
         *program.constants[2 if is_float else 0 :],
         f"static value arena[{arena}];",
         "static uint8_t pixels[INPUT_HEIGHT * INPUT_WIDTH * 3];",
-        "void trashlite_logits(const uint8_t *image, float *logits)\n{\n    "
-        + "\n    ".join(program.calls)
-        + "\n}",
+        "void trashlite_logits(const uint8_t *image, float *logits)\n{\n    " + "\n    ".join(program.calls) + "\n}",
         _template("classify.c"),
     ]
     (folder / "trashlite.c").write_text("\n\n".join(part.strip() for part in parts) + "\n")

@@ -43,9 +43,11 @@ def run(graph: Graph, images: Tensor) -> Iterator[tuple[int, Tensor]]:
 def last_uses(graph: Graph) -> dict[int, int]:
     """Index of the operator that is the last to read each buffer; of the result one past the end."""
     last = {buffer: step for step, operator in enumerate(graph.operators) for buffer in operator.inputs}
-    return {operator.output: step for step, operator in enumerate(graph.operators)} | last | {
-        graph.result: len(graph.operators)
-    }
+    return (
+        {operator.output: step for step, operator in enumerate(graph.operators)}
+        | last
+        | {graph.result: len(graph.operators)}
+    )
 
 
 def compute(operator: Operator, inputs: list[Tensor], shape: Shape) -> Tensor:
@@ -58,9 +60,7 @@ def compute(operator: Operator, inputs: list[Tensor], shape: Shape) -> Tensor:
         case Convolution():
             padded = pad(inputs[0], operator.window, shape, 0.0)
             window = operator.window
-            return F.conv2d(
-                padded, operator.weight, operator.bias, window.stride, 0, window.dilation, operator.groups
-            )
+            return F.conv2d(padded, operator.weight, operator.bias, window.stride, 0, window.dilation, operator.groups)
         case Pool():
             return _pool(operator, inputs[0], shape)
         case Binary():

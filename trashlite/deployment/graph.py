@@ -29,7 +29,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Sliding window of a convolution or pooling, each pair (vertical, horizontal); outside the input lies zero padding.
+    """Sliding window of a convolution or pooling in pairs (vertical, horizontal); outside the input lies zero padding.
 
     What is needed of it at the far edges follows from the output's shape.
     """

@@ -91,14 +91,15 @@ class _Tracer:
         name = str(node.target).removeprefix("aten.").partition(".")[0]
         args = [self.argument(value) for value in node.args]
         kwargs = {key: self.argument(value) for key, value in node.kwargs.items()}
+        target: Any = node.target
         if node.target is python.getitem:
             return args[0][args[1]]
         if name.startswith("_assert"):
             return None
         if name in MOVES:
-            return _move(node.target, args, kwargs)
+            return _move(target, args, kwargs)
         if not any(isinstance(arg, _Value) for arg in args):
-            return node.target(*args, **kwargs)
+            return target(*args, **kwargs)
         if name not in LOWERINGS:
             raise _unsupported(node)
         return LOWERINGS[name](self, node, *args, **kwargs)
@@ -129,7 +130,7 @@ class _Tracer:
         for channel, source in enumerate(sources.tolist()):
             offset = int(planes[channel, 0]) - self.starts[source]
             shape = self.graph.shapes[source]
-            whole = torch.arange(planes[channel, 0], planes[channel, 0] + area)
+            whole = torch.arange(area) + planes[channel, 0]
             if shape.height * shape.width != area or offset % area or not torch.equal(planes[channel], whole):
                 raise _unsupported(node, "of pixels that were moved about")
             taken, placed = picked.setdefault(source, ([], []))
@@ -174,7 +175,7 @@ def _move(target: Callable, args: list[Any], kwargs: dict[str, Any]) -> Any:
     def numbers(value: Any) -> Any:
         if isinstance(value, list):
             return [numbers(item) for item in value]
-        return value.numbers if isinstance(value, _Value) else value
+        return value.numbers.contiguous() if isinstance(value, _Value) else value
 
     moved = target(*map(numbers, args), **kwargs)
     return [_Value(part) for part in moved] if isinstance(moved, list | tuple) else _Value(moved)
@@ -212,7 +213,7 @@ def _convolution(
     groups: int = 1,
 ) -> _Value:
     if isinstance(padding, str) or weight.ndim != 4:
-        raise _unsupported(node, f"with padding {padding}" if isinstance(padding, str) else "of one or three dimensions")
+        raise _unsupported(node, f"with padding {padding} and a weight of shape {tuple(weight.shape)}")
     inside, (top, left) = _without_padding(x, node)
     vertical, horizontal = _pair(padding)
     kernel = (weight.shape[2], weight.shape[3])
@@ -253,8 +254,15 @@ def _affine(tracer: _Tracer, node: Node, x: _Value, scale: Tensor, shift: Tensor
 
 
 def _batch_norm(
-    tracer: _Tracer, node: Node, x: _Value, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor,
-    momentum: float, eps: float
+    tracer: _Tracer,
+    node: Node,
+    x: _Value,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float,
+    eps: float,
 ) -> list[_Value]:
     scale = (1 if weight is None else weight) * torch.rsqrt(var + eps)
     return [_affine(tracer, node, x, scale, (0 if bias is None else bias) - mean * scale)]
@@ -263,7 +271,9 @@ def _batch_norm(
 def _per_channel(other: Any, node: Node, x: _Value) -> Tensor:
     constant = torch.as_tensor(other, dtype=torch.float32)
     channels = x.numbers.shape[1]
-    if constant.numel() != 1 and not (constant.numel() == channels and constant.ndim >= 3 and constant.shape[-3] == channels):
+    if constant.numel() != 1 and not (
+        constant.numel() == channels and constant.ndim >= 3 and constant.shape[-3] == channels
+    ):
         raise _unsupported(node, f"with a constant of shape {tuple(constant.shape)}")
     return constant
 
@@ -314,12 +324,10 @@ def _clip(low: float = -inf, high: float = inf) -> Callable:
     return lower
 
 
-def _mean(
-    tracer: _Tracer, node: Node, x: _Value, axes: list[int], keepdim: bool = False, dtype: Any = None
-) -> _Value:
+def _mean(tracer: _Tracer, node: Node, x: _Value, axes: list[int], keepdim: bool = False, dtype: Any = None) -> _Value:
     if x.numbers.ndim != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
         raise _unsupported(node, f"over axes {axes}")
-    kernel = tuple(x.numbers.shape[2:])
+    kernel = (x.numbers.shape[2], x.numbers.shape[3])
     return tracer.compute(Pool, node, (tracer.buffer(x, node),), window=Window(kernel=kernel), kind="mean")
 
 
@@ -330,7 +338,13 @@ def _adaptive_mean(tracer: _Tracer, node: Node, x: _Value, size: Any) -> _Value:
 
 
 def _max_pool(
-    tracer: _Tracer, node: Node, x: _Value, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1,
+    tracer: _Tracer,
+    node: Node,
+    x: _Value,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
     ceil_mode: bool = False,
 ) -> _Value:
     window = Window(
@@ -340,8 +354,15 @@ def _max_pool(
 
 
 def _mean_pool(
-    tracer: _Tracer, node: Node, x: _Value, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor: int | None = None,
+    tracer: _Tracer,
+    node: Node,
+    x: _Value,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
 ) -> _Value:
     if ceil_mode:
         raise _unsupported(node, "with ceil_mode")
@@ -355,10 +376,11 @@ def _identity(tracer: _Tracer, node: Node, x: _Value, *_: Any, **__: Any) -> _Va
     return x
 
 
-MOVES = frozenset(
-    "view reshape _unsafe_view flatten squeeze unsqueeze permute transpose t slice select split split_with_sizes chunk "
-    "cat stack pixel_unshuffle pixel_shuffle channel_shuffle expand narrow unbind".split()
-)
+MOVES = {
+    *("view", "reshape", "_unsafe_view", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand"),
+    *("slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "cat", "stack"),
+    *("pixel_unshuffle", "pixel_shuffle", "channel_shuffle"),
+}
 LOWERINGS: dict[str, Callable] = {
     "pad": _pad,
     "constant_pad_nd": lambda tracer, node, x, sides, value=0: _pad(tracer, node, x, sides, value=value),
@@ -377,7 +399,7 @@ LOWERINGS: dict[str, Callable] = {
     "adaptive_avg_pool2d": _adaptive_mean,
     "max_pool2d": _max_pool,
     "avg_pool2d": _mean_pool,
-    **{name: _identity for name in ("alias", "clone", "contiguous", "dropout", "detach", "to", "_to_copy")},
+    **dict.fromkeys(("alias", "clone", "contiguous", "dropout", "detach", "to", "_to_copy"), _identity),
     **{
         name: _activation(name)
         for name in ("gelu", "hardsigmoid", "hardswish", "leaky_relu", "sigmoid", "silu", "tanh")
@@ -393,7 +415,7 @@ def _fuse_clips(graph: Graph) -> Graph:
         clip = isinstance(operator, Activation) and operator.function == "affine" and operator.parameters == (1, 0)
         alone = kept and kept[-1].output == operator.inputs[0] and uses.count(operator.inputs[0]) == 1
         if clip and alone:
-            low, high = max(kept[-1].low, operator.low), min(kept[-1].high, operator.high)
+            low, high = (min(max(bound, operator.low), operator.high) for bound in (kept[-1].low, kept[-1].high))
             kept[-1].low, kept[-1].high, kept[-1].output = low, high, operator.output
         else:
             kept.append(operator)

@@ -1,0 +1,63 @@
+"""Operator lists equal the networks that they were read off."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from tests.unit.trashlite.deployment.plain import every_operator
+from trashlite.compression import fold_batchnorm
+from trashlite.deployment.execute import execute, last_uses
+from trashlite.deployment.memory import place
+from trashlite.deployment.trace import trace
+from trashlite.errors import UserError
+from trashlite.network import build_network
+
+BACKBONES = sorted((Path(__file__).parents[4] / "conf" / "backbone").glob("*.yaml"))
+
+
+def test_every_operator_computes_what_the_network_does() -> None:
+    network, images = every_operator(), torch.randn(3, 3, 11, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(execute(trace(network, (3, 11, 16)), images), network(images), rtol=0, atol=1e-5)
+
+
+def test_buffers_that_are_needed_at_once_share_no_place() -> None:
+    graph = trace(every_operator(), (3, 11, 16))
+    places, size = place(graph)
+    last, written = last_uses(graph), {graph.source: -1}
+    for step, operator in enumerate(graph.operators):
+        written[operator.output] = step
+        alive = [buffer for buffer, first in written.items() if first <= step < last[buffer]]
+        spans = sorted((places[buffer], places[buffer] + graph.shapes[buffer].size) for buffer in alive)
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+        assert all(end <= size for _, end in spans)
+    assert size < sum(shape.size for shape in graph.shapes) / 2
+
+
+def test_an_unknown_operator_is_named_with_its_layer() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(x)
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Odd(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    with pytest.raises(UserError, match=r"aten\.sin\.default \(layer 1\)"):
+        trace(network, (3, 8, 8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
+def test_every_backbone_is_expressed_or_says_why(path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(yaml.safe_load(path.read_text()), 9).eval()
+    folded = fold_batchnorm(network, (3, 48, 64)).requires_grad_(False)
+    images = torch.randn(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    if path.stem == "efficientvit_b0":
+        with pytest.raises(UserError, match="kernel_func"):
+            trace(folded, (3, 48, 64))
+        return
+    expected = network(images).detach()
+    torch.testing.assert_close(execute(trace(folded, (3, 48, 64)), images), expected, rtol=1e-4, atol=1e-4)
