@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 from trashlite.errors import UserError
 
@@ -90,6 +91,14 @@ def to_json(content: Any, indent: int = 2) -> str:
     """JSON that is valid UTF-8: bytes of file names that are not become escapes, which read back as Python's names."""
     text = json.dumps(content, ensure_ascii=False, indent=indent)
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def damaged_part(path: Path) -> str | None:
+    """Name of the first part of a zip archive, such as torch writes, whose checksum is not its own any more."""
+    if not is_zipfile(path):
+        return None
+    with ZipFile(path) as archive:
+        return archive.testzip()
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile, ZipFile, is_zipfile
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trashlite.backbones import create_backbone
 from trashlite.compression.low_rank import RankPlan, apply_plan
 from trashlite.errors import UserError
+from trashlite.files import damaged_part
 
 REQUIRED = frozenset({"backbone", "class_names", "preprocessing"})  # settings without which nothing can be rebuilt
 PREFIX = "model."  # of the network's tensors in the state_dict of the LightningModule
@@ -29,11 +30,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"There is no checkpoint {path}. A run leaves its own under <run folder>/checkpoints/best.ckpt."
         )
     try:
-        if is_zipfile(path):
-            with ZipFile(path) as archive:
-                damaged = archive.testzip()  # torch writes a checksum of each tensor, but does not look at it
-            if damaged:
-                raise UserError(f"The checkpoint {path} is damaged: {damaged} in it has changed since it was written.")
+        if damaged := damaged_part(Path(path)):  # torch writes checksums, but does not look at them
+            raise UserError(f"The checkpoint {path} is damaged: {damaged} in it has changed since it was written.")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, BadZipFile, EOFError, LookupError, ValueError, OSError) as error:
         if isinstance(error, UserError):

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,17 @@ def test_a_submission_without_images_to_predict_is_an_error(
     root = render_root(tmp_path / "root", {f"train/{name}": 2 for name in ("Glass", "Metal", "Plastic bag")})
     with pytest.raises(UserError, match=r"nothing to predict.*NoLabel"):
         quick_run("fit=false", "test=false", f"checkpoint={trained['checkpoint']}", f"datamodule.root={root}")
+
+
+def test_a_copied_run_goes_on_with_its_own_best_checkpoint(
+    quick_run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_run("test=false", "predict=false", folder="run")
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    caplog.set_level("INFO")
+    record = quick_run(f"resume={tmp_path / 'moved' / 'checkpoints' / 'last.ckpt'}", folder="moved", bare=True)
+    assert record["checkpoint"] == str(tmp_path / "moved" / "checkpoints" / "best.ckpt")
+    assert "nothing is left to train" in caplog.text
 
 
 def test_renamed_classes_are_refused_when_a_run_is_resumed(

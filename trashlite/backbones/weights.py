@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trashlite.errors import UserError
+from trashlite.files import damaged_part
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ def _read(path: Path) -> dict[str, Tensor]:
 
             content: object = load_file(path)
         else:
+            if damaged := damaged_part(path):
+                raise ValueError(f"{damaged} in it has changed since it was written")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as why:  # the readers raise anything from EOFError to UnpicklingError for a broken file
         first_line = (str(why).splitlines() or [""])[0]

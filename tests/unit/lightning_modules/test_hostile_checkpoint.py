@@ -219,6 +219,8 @@ def test_a_changed_byte_is_noticed(write: Write, honest: dict[str, Any]) -> None
     path.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         read_checkpoint(path)
+    with pytest.raises(UserError, match="has changed since it was written"):
+        load_weights(torch.nn.Linear(1, 1), path)
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "results").glob("*/*/*.ckpt")), ids=lambda path: path.parent.name)
