@@ -6,6 +6,7 @@ python run.py --help shows every setting; python run.py backbone=lcnet_050 train
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -89,7 +90,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     if not is_first_process():
         logging.getLogger().setLevel(logging.ERROR)
     if "torch" not in sys.modules:
-        log.info("Loading PyTorch; folder %s", cfg.output_dir)
+        log.info("Loading PyTorch; folder %s", os.path.relpath(cfg.output_dir))
 
     from pytorch_lightning import seed_everything
     from rich.console import Console

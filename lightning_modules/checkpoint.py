@@ -49,8 +49,14 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
             f"begin a new run from these weights with checkpoint={cfg.resume}."
         )
     resumed = OmegaConf.create(take_values(OmegaConf.to_container(cfg), checkpoint["config"]))
+    before = resumed.optimizer.name
     copy_keys(cfg, resumed, given_keys(overrides))
     adopt_network(resumed, cfg, checkpoint["hyper_parameters"], overrides)
+    if resumed.optimizer.name != before:
+        raise UserError(
+            f"resume={cfg.resume} was trained with {before}; optimizer.name={resumed.optimizer.name} cannot go on with "
+            f"its state. Leave it out, or begin a new run from these weights with checkpoint={cfg.resume}."
+        )
     if is_finished(resumed, checkpoint):
         log.info("The run has had its %d epochs: nothing is left to train.", resumed.trainer.max_epochs)
         resumed.logger.wandb = None  # it has its run in W&B already

@@ -197,8 +197,7 @@ class TrashClassifier(LightningModule):
     def configure_optimizer(self) -> torch.optim.Optimizer:
         settings = self.hparams["optimizer"]
         name = settings["name"]
-        if name not in list_optimizers():
-            raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(map(str, list_optimizers()))}.")
+        check_optimizer(name)
         try:
             kwargs = self.fused(name) | settings["kwargs"]
             return create_optimizer_v2(
@@ -246,3 +245,9 @@ class TrashClassifier(LightningModule):
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         scheduler.step_update(self.global_step)
+
+
+def check_optimizer(name: str) -> None:
+    """Raise UserError unless timm has an optimizer of this name."""
+    if name not in list_optimizers():
+        raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(map(str, list_optimizers()))}.")

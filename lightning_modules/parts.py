@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.checkpoint_io import RunCheckpointIO
-from lightning_modules.classifier import TrashClassifier
+from lightning_modules.classifier import TrashClassifier, check_optimizer
 from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics
 from trashlite.compression import count_macs, fold_batchnorm
@@ -23,6 +23,7 @@ from trashlite.errors import UserError
 def create_datamodule(cfg: DictConfig) -> TrashDataModule:
     """Datamodule with its caches built; mean and std are those of the backbone's weights unless set."""
     mean, std = image_statistics(cfg.backbone.name)
+    check_optimizer(cfg.optimizer.name)
     datamodule = instantiate(
         cfg.datamodule, mean=cfg.datamodule.mean or mean, std=cfg.datamodule.std or std, _convert_="all"
     )

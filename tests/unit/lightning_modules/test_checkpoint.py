@@ -111,6 +111,12 @@ def test_another_network_than_the_one_to_resume_is_refused(overrides: list[str],
         resumed_config(composed, stopped(), overrides)
 
 
+def test_another_optimizer_than_the_one_to_resume_is_refused() -> None:
+    overrides = ["optimizer=sgd"]
+    with pytest.raises(UserError, match=r"was trained with adamw.*optimizer\.name=sgd"):
+        resumed_config(compose_config(*overrides), stopped(), overrides)
+
+
 def test_a_finished_run_is_known_and_fewer_epochs_than_it_had_are_refused() -> None:
     cfg = compose_config("trainer.max_epochs=3", "resume=last.ckpt")
     assert is_finished(cfg, stopped(epoch=2))
