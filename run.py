@@ -24,7 +24,7 @@ from hydra_plugins.trashlite.jobs import (
     exit_on_sigterm,
     is_first_process,
     is_trial,
-    quiet,
+    quiet_trial,
     sweep_trial,
     with_seed,
 )
@@ -54,7 +54,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
 
     try:
         exit_on_sigterm()
-        record, objective = run(cfg, overrides)
+        with quiet_trial():
+            record, objective = run(cfg, overrides)
         write("completed", {**record, "objective": objective})
         exit_code = 0
         return objective
@@ -110,8 +111,6 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
-    if is_trial():
-        cfg = quiet(cfg)
     set_threads(cfg.threads)
     cfg = with_seed(cfg)
     seed_everything(cfg.seed, workers=True)
@@ -133,8 +132,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     record["wandb"] = wandb_location(loggers)
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
     objective = select_objective(list(cfg.objective), record) if cfg.fit else None
-    if not is_trial():
-        show_summary(record, Console())
+    show_summary(record, Console())
     return record, objective
 
 

@@ -11,6 +11,8 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,13 +91,17 @@ OmegaConf.register_new_resolver("multirun_name", multirun_name, replace=True)
 OmegaConf.register_new_resolver("pruner", lambda: _of_sweeper("pruner"), replace=True)
 
 
-def quiet(cfg: DictConfig) -> DictConfig:
-    """The configuration of a job without its progress: of a trial the search prints a line."""
-    cfg = cfg.copy()
-    OmegaConf.set_struct(cfg, False)
-    cfg.callbacks.progress = None
-    cfg.trainer.enable_progress_bar = False
-    return cfg
+@contextmanager
+def quiet_trial() -> Iterator[None]:
+    """Keep what a trial prints (bars, tables, its result) off the screen, where its search has a line for it.
+
+    Warnings are logged, and still seen.
+    """
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere) if is_trial() else nullcontext(),
+    ):
+        yield
 
 
 def with_seed(cfg: DictConfig) -> DictConfig:
