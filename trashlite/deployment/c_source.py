@@ -1,11 +1,12 @@
 """C source of a network: what depends on it, between the files of `templates/`."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from textwrap import fill
+from typing import Any
 
 from trashlite.deployment.graph import Graph, Operator, Pool, Window
 from trashlite.deployment.spec import ExportSpec
@@ -13,7 +14,6 @@ from trashlite.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILES = ("trashlite.h", "trashlite.c", "main.c", "Makefile")
-KEYS = {"bilinear": "KERNEL_BILINEAR", "box": "KERNEL_BOX"}
 
 
 @dataclass
@@ -67,6 +67,18 @@ def pool_feature(pool: Pool) -> str:
     return f"HAS_POOL_{pool.kind.upper()}"
 
 
+def check_settings(preprocessing: Mapping[str, Any]) -> tuple[str, str]:
+    """Resize mode and kernel of a preprocessing.
+
+    Raises:
+        UserError: the exports cannot do them.
+    """
+    mode, kernel = preprocessing["resize_mode"], preprocessing.get("kernel", "bilinear")
+    if mode not in ("stretch", "letterbox", "landscape") or kernel not in ("bilinear", "box"):
+        raise UserError(f"The C and HTML exports know no resize_mode={mode} with kernel={kernel}.")
+    return mode, kernel
+
+
 def write_program(program: Program, spec: ExportSpec, arena: int, folder: Path) -> None:
     """Write header, source, example and Makefile.
 
@@ -74,13 +86,10 @@ def write_program(program: Program, spec: ExportSpec, arena: int, folder: Path) 
         arena: size of the activations in values.
 
     Raises:
-        UserError: the network takes other images than RGB ones, or is resized in an unknown way.
+        UserError: images are resized in an unknown way.
     """
-    settings = spec.preprocessing
-    height, width = settings["image_size"]
-    mode, kernel = settings["resize_mode"], settings.get("kernel", "bilinear")
-    if mode not in ("stretch", "letterbox", "landscape") or kernel not in ("bilinear", "box"):
-        raise UserError(f"The C and HTML exports know no resize_mode={mode} with kernel={kernel}.")
+    height, width = spec.preprocessing["image_size"]
+    mode, kernel = check_settings(spec.preprocessing)
     is_float = program.kernels == "network_float.c"
     header = {
         "name": spec.name,

@@ -9,6 +9,7 @@ FORMATS = {  # the module here whose `export` it is, imported when asked for: ea
     "onnx": "onnx",
     "c": "c",
     "c_int8": "c_int8",
+    "html": "page",
 }
 
 
