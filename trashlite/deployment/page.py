@@ -108,7 +108,7 @@ def run_node(model: dict[str, Any], images: Iterable[NDArray[np.uint8]]) -> dict
         with raw.open("wb") as file:
             for image in images:
                 file.write(np.array([image.shape[1], image.shape[0]], "<i4").tobytes() + image.tobytes())
-        command = ["node", TEMPLATES / "node.js", TEMPLATES / "network.js", content, raw]
+        command = ["node", *map(str, (TEMPLATES / "node.js", TEMPLATES / "network.js", content, raw))]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
