@@ -21,14 +21,21 @@ def describe(annotation: Any) -> str:
         case origin if origin is Annotated:
             text = _with_bounds(*parts)
         case origin if origin is Literal:
-            text = _joined([str(choice) for choice in parts])
+            text = _joined(_choices(annotation))
         case origin if origin is list:
             text = f"a list, each {describe(parts[0])}"
         case origin if origin is dict:
             text = f"one for each name ({describe(parts[0])}), each {describe(parts[1])}"
         case _:
-            text = _joined([describe(part) for part in parts])
+            text = _joined([choice for part in parts for choice in _choices(part)])
     return text
+
+
+def _choices(annotation: Any) -> list[str]:
+    if annotation is bool:
+        return ["true", "false"]
+    is_literal = get_origin(annotation) is Literal
+    return [str(choice) for choice in get_args(annotation)] if is_literal else [describe(annotation)]
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
