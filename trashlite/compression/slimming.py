@@ -164,7 +164,7 @@ def channel_importance(
                     slope = sum(
                         (outputs[gate].detach() * cast(Tensor, outputs[gate].grad)).sum((2, 3)) for gate in group.gates
                     )
-                    total[name] += cast(Tensor, slope).square().sum(0).double().cpu()
+                    total[name] += cast(Tensor, slope).square().sum(0).cpu().double()
     finally:
         for handle in handles:
             handle.remove()
