@@ -94,7 +94,7 @@ test-full: $(VENV)/.installed-cluster ## run all tests, the slow ones too, with 
 		{ test "$$(id -u)" = 0 && apt-get install -y -qq postgresql; } || \
 		echo "PostgreSQL is not here and cannot be installed: its tests will be skipped"
 	@{ command -v chromium && command -v node && command -v qemu-aarch64 && command -v aarch64-linux-gnu-gcc; } >/dev/null || \
-		{ test "$$(id -u)" = 0 && apt-get install -y -qq chromium nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } || \
+		{ test "$$(id -u)" = 0 && apt-get install -y -qq chromium nodejs qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross; } || \
 		echo "Chromium, Node or the ARM compiler is not here and cannot be installed: their tests will be skipped"
 	$(VENV)/bin/python -m pytest -m "slow or not slow" -rs $(ARGS)
 
