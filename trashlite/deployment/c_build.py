@@ -83,13 +83,14 @@ def artefact(folder: Path, spec: ExportSpec, notes: Sequence[str] = ()) -> Artef
     # Thumb code is what a microcontroller would run; that of this machine's compiler is some kB larger.
     prefix = "arm-linux-gnueabihf-" if shutil.which("arm-linux-gnueabihf-gcc") else ""
     flash, ram = size_of(folder / "trashlite.c", prefix)
+    code = "Thumb-2 code" if prefix else "this machine's code"
     return Artefact(
         files=("trashlite.h", "trashlite.c"),
         logits=library.from_files,
         milliseconds=library.milliseconds,
         flash_kb=flash / 1000,
         ram_kb=ram / 1000,
-        notes=(f"flash and RAM as {'Thumb-2' if prefix else 'code of this machine'} at -Os, without libm", *notes),
+        notes=(f"flash and RAM as {code} at -Os, without libm", *notes),
     )
 
 
