@@ -199,6 +199,12 @@ class TrashDataModule(pl.LightningDataModule):
     def _setup_labelled(self, layout: Layout) -> None:
         pool = self._open("labelled", [*layout.train, *layout.val])
         good = pool.readable()
+        given = self.hparams["split"] == "given" and self.hparams["fold"] is None
+        if layout.val and given and not (good >= len(layout.train)).any():
+            raise UserError(
+                f"None of the {len(layout.val)} images in {str(self.root / 'val')!r} can be read, the first: "
+                f"{_listed(pool.bad[-len(layout.val) :][:1])}. Mend them, or cut val anew: datamodule.split=merge"
+            )
         how = {name: self.hparams[name] for name in ("split", "fold", "val_ratio", "seed")}
         train, val = split_labelled(pool.targets[good], good >= len(layout.train), **how)
         val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
@@ -222,7 +228,7 @@ class TrashDataModule(pl.LightningDataModule):
 
     def _setup_unlabelled(self, layout: Layout) -> None:
         self.predict_dataset = self._open("unlabelled", layout.unlabelled)
-        self._report(self.predict_dataset.bad, "predicted as black images, so that each file has a row")
+        self._report(self.predict_dataset.bad, "given the most frequent class, so that each file has a row")
 
     @rank_zero_only
     def _report(self, bad: list[BadImage], fate: str) -> None:

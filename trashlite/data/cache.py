@@ -121,18 +121,20 @@ def _fingerprint(path: Path) -> tuple[int, int]:
 
 def _read(file: Path, shape: tuple[int, ...]) -> Cache | None:
     try:
-        bad = json.loads(file.with_suffix(".json").read_text())["bad"]
+        listed = json.loads(file.with_suffix(".json").read_text())["bad"]
+        bad = {int(position): str(why) for position, why in listed.items()}
         images = np.load(file, mmap_mode="r")
+        damaged = images.shape != shape
     except (
         OSError,
         EOFError,
         ValueError,
         KeyError,
+        TypeError,
+        AttributeError,
     ):  # not there, or damaged by a crash of the machine: build it
         return None
-    if images.shape != shape:
-        return None
-    return Cache(file, {int(position): why for position, why in bad.items()})
+    return None if damaged else Cache(file, bad)
 
 
 @contextmanager

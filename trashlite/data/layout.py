@@ -9,7 +9,10 @@ from pathlib import Path
 
 from trashlite.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+# HEIC and AVIF cannot be read, but must not vanish: they are counted, listed, and get a row of a submission.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+)
 UNLABELLED = "NoLabel"
 HOW_TO_GET_DATA = """\
 Either use the rendered demo set:   datamodule=demo
@@ -88,7 +91,11 @@ def scan(root: str | Path, class_names: Sequence[str] = ()) -> Layout:
         test=_records(root, parts["test"]),
         unlabelled=[Record(path) for path in _sorted(root, unlabelled)],
         class_names=known,
-        warnings=[*_class_warnings(parts["train"], val_only), *_ignored_warnings(root, ignored)],
+        warnings=[
+            *_case_warnings(known),
+            *_class_warnings(parts["train"], val_only),
+            *_ignored_warnings(root, ignored),
+        ],
     )
 
 
@@ -149,6 +156,12 @@ def _check_classes(part: str, classes: dict[str, list[Path]], known: list[str], 
             f"{part} has classes that {owner}: {', '.join(unknown)}. "
             f"Known classes: {', '.join(known) or 'none'}. Unlabelled images belong in test/{UNLABELLED}."
         )
+
+
+def _case_warnings(known: list[str]) -> list[str]:
+    alike = Counter(name.casefold() for name in known)
+    names = [name for name in known if alike[name.casefold()] > 1]
+    return [f"Classes that differ in upper and lower case only: {', '.join(names)}. Each is a class."] if names else []
 
 
 def _class_warnings(train: dict[str, list[Path]], val_only: list[str]) -> list[str]:

@@ -216,7 +216,7 @@ def test_skip_sets_bad_images_aside_with_one_warning_and_a_list(
     told = [str(warning.message) for warning in caught if "cannot be read" in str(warning.message)]
     assert len(told) == 2
     assert told[0].startswith("3 images cannot be read and are left out")
-    assert told[1].startswith("2 images cannot be read and are predicted as black images")
+    assert told[1].startswith("2 images cannot be read and are given the most frequent class")
     assert names(datamodule, "train").isdisjoint({"train/a/001.jpg"})
     assert datamodule.class_counts == [3, 3]
     assert [len(getattr(datamodule, f"{stage}_dataset")) for stage in ("train", "val", "test")] == [6, 3, 1]
@@ -381,3 +381,15 @@ def test_hyperparameters_are_plain_and_load_with_weights_only(tiny_root: Path, t
     assert torch.load(tmp_path / "x.pt", weights_only=True) == saved
     again = TrashDataModule(**saved)
     assert again.preprocessing == datamodule.preprocessing
+
+
+def test_a_val_that_cannot_be_read_is_no_reason_to_cut_train(
+    tmp_path: Path, render_root: Callable, build: Callable
+) -> None:
+    root = render_root(tmp_path / "root", {"train/a": 4, "train/b": 4, "val/a": 1, "val/b": 1})
+    for path in (root / "val").rglob("*.jpg"):
+        break_image(path)
+    with pytest.raises(UserError, match="None of the 2 images in"):
+        build(root)
+    with pytest.warns(UserWarning, match="left out"):
+        assert len(build(root, split="merge").val_dataset) == 2

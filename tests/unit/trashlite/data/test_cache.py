@@ -210,3 +210,11 @@ def test_rows_are_pickled_by_path(root: Path, tmp_path: Path) -> None:
     data = pickle.dumps(rows)
     assert len(data) < 2000
     np.testing.assert_array_equal(pickle.loads(data)[0], rows[0])
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '{"bad": []}', '{"bad": {"x": "y"}}'])
+def test_a_list_of_another_shape_is_built_again(root: Path, tmp_path: Path, content: str) -> None:
+    paths = sorted(root.rglob("*.jpg"))
+    first = open_cache("x", root, paths, tmp_path / "cache", image_size=(8, 8), resize_mode="stretch")
+    first.file.with_suffix(".json").write_text(content)
+    assert open_cache("x", root, paths, tmp_path / "cache", image_size=(8, 8), resize_mode="stretch") == first

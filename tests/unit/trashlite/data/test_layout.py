@@ -1,5 +1,6 @@
 import os
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_dangling_link_is_listed_so_that_no_test_file_vanishes(tmp_path: Path) -
 
 
 def test_other_files_are_told(tmp_path: Path) -> None:
-    layout = scan(touch(tmp_path, "train/a/1.jpg", "train/a/2.heic", "train/3.jpg", "test/NoLabel/notes.txt"))
+    layout = scan(touch(tmp_path, "train/a/1.jpg", "train/a/2.svg", "train/3.jpg", "test/NoLabel/notes.txt"))
     (warning,) = layout.warnings
     assert "Left out 3 files" in warning
     assert "1 x .heic" in warning
@@ -137,3 +138,15 @@ def test_missing_root_says_how_to_get_data(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "file.txt")
     with pytest.raises(UserError, match=r"datamodule=demo[\s\S]*datamodule.root=PATH"):
         scan(tmp_path / name if name else "")
+
+
+def test_classes_that_differ_in_case_are_told(tmp_path: Path, render_root: Callable) -> None:
+    root = render_root(tmp_path / "root", {"train/Metal": 1, "val/metal": 1})
+    assert any("upper and lower case only: Metal, metal" in warning for warning in scan(root).warnings)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".avif"])
+def test_files_of_a_phone_are_listed_as_images(tmp_path: Path, render_root: Callable, suffix: str) -> None:
+    root = render_root(tmp_path / "root", {"test/NoLabel": 1})
+    (root / "test/NoLabel" / f"phone{suffix}").write_bytes(b"....ftypheic")
+    assert [record.path.name for record in scan(root).unlabelled] == ["000.jpg", f"phone{suffix}"]
