@@ -7,6 +7,7 @@ from trashlite.errors import UserError
 
 FORMATS = {  # the module here whose `export` it is, imported when asked for: each needs packages of its own
     "onnx": "onnx",
+    "int8": "int8",
     "c": "c",
     "c_int8": "c_int8",
     "html": "page",

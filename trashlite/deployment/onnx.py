@@ -117,13 +117,12 @@ def load_infer(folder: Path) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back the progress of torch's exporter and its warnings about itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep back what exporters warn of, which is themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

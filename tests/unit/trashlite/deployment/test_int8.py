@@ -1,0 +1,57 @@
+"""The int8 export: quantised per channel, and back to float32 where it loses too much."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="make setup-deploy installs onnxruntime")
+onnx = pytest.importorskip("onnx", reason="make setup-deploy installs onnx")
+
+from trashlite.deployment.data import open_labelled  # noqa: E402
+from trashlite.deployment.int8 import export  # noqa: E402
+from trashlite.deployment.predictor import Predictor  # noqa: E402
+from trashlite.deployment.spec import ExportSpec, LabelledImages  # noqa: E402
+from trashlite.errors import UserError  # noqa: E402
+from trashlite.network import read_checkpoint  # noqa: E402
+
+
+def make_spec(checkpoint: Path, root: Path, cache: Path, max_drop: float) -> tuple[Predictor, ExportSpec]:
+    predictor = Predictor.from_checkpoint(checkpoint)
+    train, val = open_labelled(read_checkpoint(checkpoint), root, cache)
+    return predictor, ExportSpec(
+        "tiny", predictor.class_names, predictor.preprocessing, [], train, val, max_drop=max_drop
+    )
+
+
+def test_quantised_weights_have_a_scale_for_each_channel(
+    tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    predictor, spec = make_spec(tiny_checkpoint, tiny_root, tmp_path / "cache", max_drop=1.0)
+    made = export(predictor.network, spec, tmp_path)
+    assert made.notes == ()
+    model = onnx.load(tmp_path / "model.onnx")
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    weights = [tensor for tensor in tensors.values() if tensor.dtype == np.int8 and tensor.ndim == 4]
+    assert weights
+    per_channel = [
+        tensors[node.input[1]].size
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and tensors.get(node.input[0], np.zeros(0)).ndim == 4
+    ]
+    assert per_channel == [len(weight) for weight in weights]
+    reference = predictor.logits(spec.val.pixels)
+    found = made.logits(spec.val.files)
+    assert np.abs(found - reference).mean() < 0.05 * np.abs(reference).mean()
+
+
+def test_a_drop_that_cannot_be_held_and_no_images_to_calibrate_with(
+    tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    predictor, spec = make_spec(tiny_checkpoint, tiny_root, tmp_path / "cache", max_drop=-1.0)
+    with pytest.raises(UserError, match=r"cannot hold a drop of -1\.0 even with all layers in float32"):
+        export(predictor.network, spec, tmp_path)
+    none = LabelledImages([], spec.train.pixels[:0], spec.train.targets[:0])
+    empty = ExportSpec("tiny", spec.class_names, spec.preprocessing, [], none, spec.val)
+    with pytest.raises(UserError, match="needs training images"):
+        export(predictor.network, empty, tmp_path)
