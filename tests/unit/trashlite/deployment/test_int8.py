@@ -32,14 +32,13 @@ def test_quantised_weights_have_a_scale_for_each_channel(
     assert made.notes == ()
     model = onnx.load(tmp_path / "model.onnx")
     tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    weights = [tensor for tensor in tensors.values() if tensor.dtype == np.int8 and tensor.ndim == 4]
-    assert weights
-    per_channel = [
-        tensors[node.input[1]].size
+    scales = {
+        node.input[0]: tensors[node.input[1]].size
         for node in model.graph.node
         if node.op_type == "DequantizeLinear" and tensors.get(node.input[0], np.zeros(0)).ndim == 4
-    ]
-    assert per_channel == [len(weight) for weight in weights]
+    }
+    assert {tensors[name].dtype for name in scales} == {np.dtype(np.int8)}
+    assert scales == {name: len(tensors[name]) for name in scales}
     reference = predictor.logits(spec.val.pixels)
     found = made.logits(spec.val.files)
     assert np.abs(found - reference).mean() < 0.05 * np.abs(reference).mean()
