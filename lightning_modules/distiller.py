@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import Batch, TrashClassifier
 from lightning_modules.teacher_outputs import teacher_outputs
+from trashlite.distillation import SOFT_LOSSES, SoftLoss, feature_loss, mixed_logits
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 
@@ -27,15 +27,17 @@ class Teacher(NamedTuple):
 class Distiller(TrashClassifier):
     """A TrashClassifier that also imitates a teacher, which sees the same augmented images in its own preprocessing.
 
-    Loss = alpha · hard + (1 - alpha) · T² · KL(teacher ‖ student) + feature_weight · features, where the softmaxes of
-    the KL are taken at temperature T (Hinton et al. 2015, arXiv:1503.02531). It differs only in training: validation
-    has the hard loss alone, and its checkpoints load as a TrashClassifier, without the teacher. Draws of augmentation
-    are shares of the image's sides: at another size the teacher sees the same crops, flips and shifts (angles are
-    measured in each one's own pixels, so that they are the same for one aspect ratio).
+    Loss = alpha · hard + (1 - alpha) · soft + feature_weight · features, where `trashlite.distillation` has the soft
+    losses. It differs only in training: validation has the hard loss alone, and its checkpoints load as a
+    TrashClassifier, without the teacher. Draws of augmentation are shares of the image's sides: at another size the
+    teacher sees the same crops, flips and shifts (angles are measured in each one's own pixels, so that they are the
+    same for one aspect ratio).
 
     Args:
         teacher: checkpoint of a TrashClassifier with the same classes, or several, whose logits are averaged.
-        temperature: T, above 0.
+        soft_loss: `kl` (divergence from the teacher's softmax), `standardised_kl` (the same of logits of mean 0 and
+            deviation 1) or `correlation` (within images and within classes).
+        temperature: T of the softmaxes in it, above 0.
         alpha: share of the hard labels' loss, in [0, 1]; 1 without feature_weight needs no teacher.
         feature_weight: of `feature_loss` between what the two classifying layers see; 0: none.
         views: show each training image in so many augmentations and ask the teacher about each just once, before
@@ -50,6 +52,7 @@ class Distiller(TrashClassifier):
     def __init__(
         self,
         teacher: str | Sequence[str] | None = None,
+        soft_loss: SoftLoss = "kl",
         temperature: float = 4.0,
         alpha: float = 0.5,
         feature_weight: float = 0.0,
@@ -61,7 +64,10 @@ class Distiller(TrashClassifier):
                 f"Distillation needs temperature above 0, alpha in 0..1, feature_weight and views of at least 0, not "
                 f"{temperature}, {alpha}, {feature_weight} and {views}."
             )
+        if soft_loss not in SOFT_LOSSES:
+            raise UserError(f"lightning_module.soft_loss={soft_loss!r} is none of {', '.join(SOFT_LOSSES)}.")
         super().__init__(**settings)
+        self.soft_loss = SOFT_LOSSES[soft_loss]
         self.teacher_paths = [teacher] if isinstance(teacher, str) else list(teacher or ())
         if feature_weight and (views or len(self.teacher_paths) > 1):
             raise UserError(
@@ -132,7 +138,7 @@ class Distiller(TrashClassifier):
             logits, hard = super().logits_and_loss(batch, stage)
         teacher_logits, teacher_features = self.ask_teachers(batch)
         alpha, feature_weight = self.hparams["alpha"], self.hparams["feature_weight"]
-        soft = distillation_loss(logits, teacher_logits, self.hparams["temperature"])
+        soft = self.soft_loss(logits, teacher_logits, self.hparams["temperature"])
         loss = alpha * hard + (1 - alpha) * soft
         parts = {"train/hard_loss": hard, "train/soft_loss": soft}
         if feature_weight:
@@ -171,32 +177,6 @@ def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:
 def image_name(number: int) -> str:
     """What a batch calls the images of the teacher of this number."""
     return f"teacher_image_{number}"
-
-
-def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher ‖ student) of logits (N, C), a mean over the batch; T² keeps its gradients' size for any T."""
-    student = F.log_softmax(logits / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits / temperature, dim=1)
-    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
-
-
-def mixed_logits(logits: Tensor, shares: Tensor, temperature: float) -> Tensor:
-    """Logits (N, C) whose softmax at a temperature is the mean of those of logits (M, C), by shares (N, M)."""
-    mixture = shares @ (logits / temperature).softmax(1)
-    return temperature * mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
-
-
-def feature_loss(features: Tensor, teacher_features: Tensor) -> Tensor:
-    """How far features (N, D) are from the teacher's (N, E).
-
-    D = E: mean squared error, as a share of the teacher's mean square. Else the same of the matrices (N, N) of cosines
-    between the batch's images, which needs no projection to be learnt (after Tung & Mori 2019, arXiv:1907.09682).
-    """
-    if features.shape != teacher_features.shape:
-        features, teacher_features = (
-            unit @ unit.mT for unit in (F.normalize(each, dim=1) for each in (features, teacher_features))
-        )
-    return F.mse_loss(features, teacher_features) / teacher_features.square().mean().clamp(min=1e-12)
 
 
 @contextmanager

@@ -108,6 +108,7 @@ class LightningModule(Part):
     scheduler: Any
     score: Any
     teacher: Text | list[Text] | None = None
+    soft_loss: Literal["kl", "standardised_kl", "correlation"] = "kl"
     temperature: Positive = 4.0
     alpha: Share = 0.5
     feature_weight: NotNegative = 0.0

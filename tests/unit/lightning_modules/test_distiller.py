@@ -17,11 +17,8 @@ from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import (
     Distiller,
     classifier_input,
-    distillation_loss,
-    feature_loss,
     image_name,
     load_teacher,
-    mixed_logits,
 )
 from lightning_modules.teacher_outputs import teacher_outputs
 from tests.harness import compose_config
@@ -72,32 +69,6 @@ def save_teacher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]
         return str(folder / "teacher.ckpt")
 
     return save
-
-
-def test_distillation_loss_by_hand() -> None:
-    # T = 2: softmax of (ln 3, 0) is (3/4, 1/4), of (0, 0) is (1/2, 1/2)
-    student, teacher = torch.zeros(1, 2), torch.tensor([[2 * torch.log(torch.tensor(3.0)), 0.0]])
-    kl = 0.75 * torch.log(torch.tensor(0.75 / 0.5)) + 0.25 * torch.log(torch.tensor(0.25 / 0.5))
-    torch.testing.assert_close(distillation_loss(student, teacher, 2), 4 * kl)
-    torch.testing.assert_close(distillation_loss(student.repeat(5, 1), teacher.repeat(5, 1), 2), 4 * kl)
-    assert distillation_loss(teacher, teacher, 2) == 0
-
-
-def test_mixed_logits_by_hand() -> None:
-    logits = 2 * torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6]]).log()
-    mixed = mixed_logits(logits, torch.tensor([[1.0, 0.0], [0.25, 0.75]]), temperature=2)
-    torch.testing.assert_close((mixed / 2).softmax(1), torch.tensor([[0.8, 0.1, 0.1], [0.35, 0.175, 0.475]]))
-    sure = mixed_logits(torch.tensor([[1e4, 0.0], [0.0, 1e4]]), torch.eye(2), temperature=1)
-    assert sure.isfinite().all()
-    assert sure.argmax(1).tolist() == [0, 1]
-
-
-def test_feature_loss_by_hand() -> None:
-    features, wanted = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    torch.testing.assert_close(feature_loss(features, wanted), torch.tensor(8 / 5))  # (4 + 4) / (1 + 4)
-    # Of other width: cosines (1 1; 1 1) against (1 0; 0 1)
-    one = torch.tensor([[3.0], [5.0]])
-    torch.testing.assert_close(feature_loss(one, wanted), torch.tensor(2 / 2))
 
 
 def test_training_loss_is_the_sum_of_its_parts(save_teacher: Callable[..., str]) -> None:
