@@ -131,7 +131,9 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     record["data"] = str(cfg.datamodule.root)
     record["wandb"] = wandb_location(loggers)
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
-    objective = select_objective(list(cfg.objective), record) if cfg.fit else None
+    # A search needs all its figures; a run that keeps no image for validation has those of val not.
+    names = [name for name in cfg.objective if datamodule.has_val or is_trial() or not name.startswith("val/")]
+    objective = select_objective(names, record) if cfg.fit and names else None
     show_summary(record, Console())
     return record, objective
 

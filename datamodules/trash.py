@@ -27,7 +27,7 @@ from trashlite.files import write_text
 
 OVERSAMPLED = "oversampled"  # in a batch: the training images at `oversample` times the size
 
-Split = Literal["given", "merge"]
+Split = Literal["given", "merge", "all"]
 OnBadImage = Literal["skip", "raise"]
 
 
@@ -43,7 +43,8 @@ class TrashDataModule(pl.LightningDataModule):
         batch_size, eval_batch_size: images a batch in training / elsewhere.
         num_workers: processes that gather batches; with a warm cache 0 is fast.
         val_ratio: share of each class set aside where val comes from train.
-        split: `given` takes val/ where it has images; `merge` puts train and val together and splits anew.
+        split: `given` takes val/ where it has images; `merge` puts train and val together and splits anew; `all`
+            trains on both and validates on nothing (`has_val`).
         fold: `k/n` (k from 1): validate on the k-th of n stratified folds of train and val together.
         seed: of splits and of the order of training images.
         sampling, smoothing_k: see `trashlite.data.sampling.EpochSampler`.
@@ -105,6 +106,10 @@ class TrashDataModule(pl.LightningDataModule):
         _check_choice("resize_mode", resize_mode, get_args(ResizeMode))
         _check_choice("resize_kernel", resize_kernel, get_args(Kernel))
         _check_choice("sampling", sampling, get_args(Sampling))
+        if split == "all" and fold is not None:
+            raise UserError(
+                f"datamodule.split=all keeps no image for validation, fold={fold} does: choose one of them."
+            )
         if len(image_size) != 2 or min(image_size) < 1:
             raise UserError(f"datamodule.image_size must be [height, width] in pixels, not {list(image_size)}.")
         if not 0 < train_fraction <= 1:
@@ -127,6 +132,11 @@ class TrashDataModule(pl.LightningDataModule):
         self._also: dict[str, Mapping[str, Any]] = {}
         self._layout: Layout | None = None
         self._opened: dict[str, CachedImages] = {}
+
+    @property
+    def has_val(self) -> bool:
+        """Whether labelled images are kept out of training, to choose an epoch by and to judge the network."""
+        return self.hparams["split"] != "all"
 
     @property
     def tested_on(self) -> Literal["test", "val"]:
@@ -258,6 +268,8 @@ class TrashDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """Validation batches, in the order of the files."""
+        if not self.has_val:
+            raise UserError("datamodule.split=all keeps no image for validation.")
         return self._whole("validation", self.val_dataset)
 
     def test_dataloader(self) -> DataLoader:

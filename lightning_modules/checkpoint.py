@@ -31,6 +31,14 @@ def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: lis
         ours = OmegaConf.to_container(composed.datamodule)
         cfg.datamodule = take_values(ours, checkpoint["config"].get("datamodule", {}), "datamodule")
         copy_keys(composed, cfg, {key for key in keys if key.startswith("datamodule.")})
+    trained_on = checkpoint.get("config", {}).get("datamodule", {})
+    if trained_on.get("split") == "all" and cfg.datamodule.get("split") != "all":
+        log.warning(
+            "checkpoint=%s was trained on train and val of %s (datamodule.split=all): what is measured on them is of "
+            "images it has seen.",
+            cfg.checkpoint,
+            trained_on.get("root"),
+        )
     adopt_network(cfg, composed, checkpoint["hyper_parameters"], overrides)
     return cfg
 

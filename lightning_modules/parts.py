@@ -88,6 +88,18 @@ def create_loggers(cfg: DictConfig, trial: dict[str, Any] | None) -> list[Logger
     return loggers
 
 
+def without_choice(cfg: DictConfig) -> DictConfig:
+    """The configuration of a training that validates on nothing: no early stopping, and `best` is the last epoch."""
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    cfg.trainer.limit_val_batches = 0
+    cfg.callbacks.early_stopping = None
+    if cfg.callbacks.get("best_checkpoint"):
+        cfg.callbacks.best_checkpoint.monitor = None
+        cfg.callbacks.best_checkpoint.save_on_train_epoch_end = True
+    return cfg
+
+
 def create_trainer(
     cfg: DictConfig, loggers: list[Logger], late: Mapping[str, dict[str, Any]] | None = None, **settings: Any
 ) -> Trainer:

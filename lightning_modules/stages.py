@@ -9,15 +9,15 @@ from pytorch_lightning.loggers import Logger
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.devices import check_devices, first_device, go_on_alone
-from lightning_modules.parts import create_module, create_trainer
+from lightning_modules.parts import create_module, create_trainer, without_choice
 from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.errors import UserError
 
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
-    """Train; return the path of the best checkpoint."""
+    """Train; return the path of the best checkpoint, with `datamodule.split=all` the last."""
     model = create_module(cfg, datamodule)
-    trainer = create_trainer(cfg, loggers)
+    trainer = create_trainer(cfg if datamodule.has_val else without_choice(cfg), loggers)
     check_devices(trainer)
     trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
     trainer.fit(model, datamodule=datamodule)
@@ -53,9 +53,11 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
     }
     if plan := model.hparams["rank_plan"]:
         record["low_rank"] = {key: plan[key] for key in ("macs_before", "macs_after")}
-    if cfg.fit or cfg.test:
+    if cfg.fit and not datamodule.has_val:
+        record |= {"split": "all", "train_images": len(datamodule.train_dataset), "epochs": cfg.trainer.max_epochs}
+    if (cfg.fit or cfg.test) and datamodule.has_val:
         record |= trainer.validate(model, datamodule=datamodule, verbose=False)[0]
-    if cfg.test:
+    if cfg.test and (datamodule.has_val or datamodule.test_dataset is not None):
         record |= trainer.test(model, datamodule=datamodule, verbose=False)[0]
         record["tested_on"] = datamodule.tested_on
     if cfg.predict and datamodule.predict_dataset is not None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lightning_modules.classifier import TrashClassifier
@@ -57,3 +58,20 @@ def test_mixing_shares_the_kept_outputs(quick_run: Run, distil: list[str], tmp_p
     outputs = kept_outputs(tmp_path)
     quick_run(*settings, "augmentation.mixing.mixup=0.4", "augmentation.mixing.cutmix=1.0", folder="mixed")
     assert kept_outputs(tmp_path) == outputs  # the teacher was asked once
+
+
+def test_a_student_of_all_images_takes_the_outputs_that_are_there(
+    quick_run: Run, distil: list[str], tmp_path: Path
+) -> None:
+    settings = (*distil, "lightning_module.views=2")
+    quick_run(*settings, folder="given")
+    (folder,) = tmp_path.glob("data/cache/teacher-*")
+    before = [np.load(file) for file in sorted(folder.glob("*.npy"))]
+    record = quick_run(*settings, "datamodule.split=all", folder="all")
+    assert record["train_images"] == 33
+    after = [np.load(file) for file in sorted(folder.glob("*.npy"))]
+    for one, other in zip(before, after, strict=True):
+        asked = ~np.isnan(one[:, 0])
+        assert (asked.sum(), len(one)) == (24, 33)  # the images of val had not been asked about
+        np.testing.assert_array_equal(one[asked], other[asked])
+        assert np.isfinite(other).all()

@@ -10,12 +10,14 @@ from trashlite.errors import UserError
 def split_labelled(
     targets: np.ndarray, from_val: np.ndarray, *, split: str, fold: str | None, val_ratio: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of (training, validation) as the datamodule's settings of these names say.
+    """Positions of (training, validation) as the datamodule's settings of these names say; `all` validates on none.
 
     Args:
         targets: class indices (N,) of the labelled images.
         from_val: bool (N,), whether an image lies in val/.
     """
+    if split == "all":
+        return np.arange(len(targets)), np.arange(0)
     if fold is not None:
         return stratified_fold(targets, fold, seed)
     if split == "given" and from_val.any():

@@ -1,5 +1,6 @@
 """The labelled images that a checkpoint was trained on and judged by."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from trashlite.data.layout import scan
 from trashlite.data.split import split_labelled
 from trashlite.deployment.spec import LabelledImages
 from trashlite.errors import UserError
+
+log = logging.getLogger(__name__)
 
 CACHE = Path("data/cache")  # that of training: what is decoded there is not decoded again
 SPLIT = {"split": "given", "fold": None, "val_ratio": 0.15, "seed": 42}  # unless the checkpoint says otherwise
@@ -40,6 +43,9 @@ def open_labelled(
     targets = np.array([place[str(record.class_name)] for record in records], dtype=np.int64)
     good = np.array([number for number in range(len(files)) if number not in cache.bad], dtype=np.int64)
     how: dict[str, Any] = {name: run.get(name, default) for name, default in SPLIT.items()}
+    if how["split"] == "all":
+        log.warning("It was trained on these images (datamodule.split=all): F1 tells what is lost, not how good it is.")
+        how["split"] = "given"
     train, val = split_labelled(targets[good], good >= len(layout.train), **how)
     return tuple(  # type: ignore[return-value]
         LabelledImages([files[row] for row in rows], np.asarray(Rows(cache.file, rows)), targets[rows])

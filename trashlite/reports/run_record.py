@@ -71,6 +71,12 @@ def summary_table(record: dict[str, Any]) -> Table:
         table.add_row(
             "low rank", f"{before:,} to {after:,} MACs of convolutions and linear layers ({after / before:.1%})"
         )
+    if record.get("split") == "all":
+        table.add_row(
+            "trained on",
+            f"all {record['train_images']:,} images of train and val for {record['epochs']} epochs; the last is kept, "
+            "and no image is left to measure it by",
+        )
     tested = record.get("tested_on")
     if "val/f1" in record and tested in (None, "test"):
         table.add_row("val F1", f"{record['val/f1']:.4f}")

@@ -106,6 +106,17 @@ class Config(Group):
         return self
 
     @model_validator(mode="after")
+    def squeezing_is_measured(self) -> Self:
+        low_rank, slimming = self.callbacks.low_rank, self.callbacks.slimming
+        squeezes = getattr(low_rank, "policy", None) or getattr(slimming, "budget", None)
+        if squeezes and getattr(self.datamodule, "split", None) == "all":
+            raise mistake(
+                "datamodule.split=all leaves no images to measure a decomposition or slimming by: squeeze with "
+                "split=given first, then train the result on all with checkpoint=PATH"
+            )
+        return self
+
+    @model_validator(mode="after")
     def score_is_counted(self) -> Self:
         callbacks = self.callbacks
         watched = {

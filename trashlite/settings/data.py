@@ -39,7 +39,7 @@ class DataModule(Part):
     batch_size: Annotated[int, Field(ge=2, description="a whole number of at least 2, as BatchNorm needs")]
     eval_batch_size: AtLeast1
     num_workers: Count
-    split: Literal["given", "merge"]
+    split: Literal["given", "merge", "all"]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     fold: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$", description='"k/n", the k-th of n folds')] | None
     seed: Seed | None
@@ -52,6 +52,12 @@ class DataModule(Part):
     report_dir: Text | None
     augmentation: Any  # checked where it is set
     class_names: list[str] | None = None
+
+    @model_validator(mode="after")
+    def nothing_is_kept_of_all(self) -> Self:
+        if self.split == "all" and self.fold is not None:
+            raise mistake(f"split=all keeps no image for validation, fold={self.fold} does: choose one of them")
+        return self
 
 
 class Geometry(Part):

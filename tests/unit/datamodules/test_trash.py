@@ -342,7 +342,8 @@ def test_missing_root(tmp_path: Path, build: Callable) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "both"}, "given, merge"),
+        ({"split": "both"}, "given, merge, all"),
+        ({"split": "all", "fold": "1/3"}, "fold=1/3"),
         ({"on_bad_image": "ignore"}, "skip, raise"),
         ({"resize_mode": "crop"}, "stretch, letterbox, landscape"),
         ({"resize_kernel": "lanczos"}, "bilinear, box"),
@@ -393,3 +394,14 @@ def test_a_val_that_cannot_be_read_is_no_reason_to_cut_train(
         build(root)
     with pytest.warns(UserWarning, match="left out"):
         assert len(build(root, split="merge").val_dataset) == 2
+
+
+def test_all_trains_on_train_and_val_and_keeps_none(tiny_root: Path, build: Callable) -> None:
+    given, every = build(tiny_root), build(tiny_root, split="all")
+    names = {*given.train_dataset.names, *given.val_dataset.names}
+    assert {*every.train_dataset.names} == names
+    assert len(every.train_dataset) == len(names) == 33
+    assert every.class_counts == [15, 11, 7]
+    assert not len(every.val_dataset)
+    with pytest.raises(UserError, match="keeps no image for validation"):
+        every.val_dataloader()
