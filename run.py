@@ -96,10 +96,10 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from pytorch_lightning import seed_everything
     from rich.console import Console
 
-    from lightning_modules.checkpoint import adopt_checkpoint, resumed_config
-    from lightning_modules.noise import silence
-    from lightning_modules.parts import create_datamodule, create_loggers
-    from lightning_modules.stages import evaluate, fit
+    from lightning_modules.checkpoint.adopt import adopt_checkpoint, resumed_config
+    from lightning_modules.job.parts import create_datamodule, create_loggers
+    from lightning_modules.job.stages import evaluate, fit
+    from lightning_modules.job.warning_filters import silence
     from loggers.wandb import log_summary, wandb_location
     from trashlite.network import read_checkpoint
     from trashlite.reports.run_record import select_objective, show_summary

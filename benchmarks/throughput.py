@@ -43,7 +43,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from datamodules.trash import TrashDataModule  # noqa: E402
-from lightning_modules.parts import create_datamodule  # noqa: E402
+from lightning_modules.job.parts import create_datamodule  # noqa: E402
 from trashlite.data.decode import decode, decode_settings  # noqa: E402
 from trashlite.threads import available_threads, use_fastest_threads  # noqa: E402
 

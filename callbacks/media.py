@@ -17,7 +17,7 @@ from trashlite.reports.learning_curve import learning_curve_figure, read_history
 from trashlite.reports.pictures import confusion_matrix_figure, image_grid, save_figure
 
 
-class WandbMedia(Callback):
+class ResultPictures(Callback):
     """Draw the confusion matrix and the worst mistakes, into the run's folder and to W&B where it is on.
 
     `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`, and `learning_curve.png` from metrics.csv; W&B also

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import Batch, TrashClassifier
-from lightning_modules.teacher_outputs import teacher_outputs
 from trashlite.distillation import SOFT_LOSSES, SoftLoss, feature_loss, mixed_logits
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
+from trashlite.teacher_outputs import TrainingImages, teacher_outputs
 
 
 class Teacher(NamedTuple):
@@ -115,7 +115,7 @@ class Distiller(TrashClassifier):
         tables = [
             teacher_outputs(
                 teacher.network,
-                datamodule,
+                training_images(datamodule, teacher.preprocessing),
                 checkpoint=teacher.checkpoint,
                 preprocessing=teacher.preprocessing,
                 views=views,
@@ -161,6 +161,17 @@ class Distiller(TrashClassifier):
                 answers.append(teacher.network(batch.get(image_name(number), batch["image"])))
             features += seen
         return torch.stack(answers).mean(0), features
+
+
+def training_images(datamodule: TrashDataModule, preprocessing: Mapping[str, Any]) -> TrainingImages:
+    """The training images of a datamodule, after `setup`, as a teacher of this preprocessing takes them."""
+    return TrainingImages(
+        datamodule.labelled_images(preprocessing),
+        datamodule.train_dataset.images.rows,
+        len(datamodule.class_names),
+        datamodule.augmentation,
+        datamodule.hparams["seed"],
+    )
 
 
 def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:

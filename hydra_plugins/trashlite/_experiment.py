@@ -2,12 +2,12 @@
 
 import shlex
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -82,7 +82,7 @@ def read_config(job: Job) -> DictConfig:
         if not isinstance(config, DictConfig):
             raise ValueError("it holds no settings")
         if resumed.is_dir():
-            from lightning_modules.checkpoint import copy_keys, override_keys  # takes seconds to import
+            from lightning_modules.checkpoint.adopt import copy_keys, override_keys  # takes seconds to import
 
             keys = override_keys(read_overrides(job.folder, (RESUMED,)))
             copy_keys(OmegaConf.load(resumed / "config.yaml"), config, keys)  # type: ignore[arg-type]
@@ -120,16 +120,16 @@ def difference(base: dict[str, Any], config: dict[str, Any], prefix: str = "") -
             gone += missing
             if inner:
                 changed[key] = inner
-        elif key == "_target_" and key in base and not is_there(value):
-            continue  # the class has moved since the job ran: today's is the same
         elif key not in base or repr(base[key]) != repr(value):  # 1, 1.0 and true are not the same
+            if key == "_target_" and key in base and not is_there(value):
+                continue  # the class has moved since the job ran: today's is the same
             changed[key] = value
     return changed, sorted(gone)
 
 
 def is_there(target: Any) -> bool:
-    """Whether the module of a class can be found."""
+    """Whether there is a class of this name."""
     try:
-        return find_spec(str(target).rpartition(".")[0]) is not None
-    except (ImportError, ValueError):
+        return bool(get_object(str(target)))
+    except (ImportError, ValueError):  # Hydra's ImportError also where the module lacks it
         return False

@@ -23,8 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
-from trashlite.inputs import INPUTS, check_inputs
 from trashlite.settings import check_settings
+from trashlite.settings.inputs import INPUTS, check_inputs
 
 log = logging.getLogger(__name__)
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -97,7 +97,7 @@ class Threads(Part):
 
 
 class Media(Part):
-    targets: ClassVar = ("callbacks.media.WandbMedia",)
+    targets: ClassVar = ("callbacks.media.ResultPictures",)
 
     output_dir: Text
     mistakes: Count

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader
 
 import callbacks.media
-from callbacks.media import WandbMedia, class_table, worst_mistakes
+from callbacks.media import ResultPictures, class_table, worst_mistakes
 
 NAMES = ["Glass", "Metal", "유리"]
 TARGET = torch.tensor([0, 0, 1, 1, 2, 0])
@@ -108,7 +108,7 @@ def trainer(folder: Path, logger: Any = False, **settings: Any) -> Trainer:
     return Trainer(
         max_epochs=1,
         logger=logger,
-        callbacks=[WandbMedia(folder, **settings)],
+        callbacks=[ResultPictures(folder, **settings)],
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,

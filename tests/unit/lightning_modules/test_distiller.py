@@ -19,11 +19,12 @@ from lightning_modules.distiller import (
     classifier_input,
     image_name,
     load_teacher,
+    training_images,
 )
-from lightning_modules.teacher_outputs import teacher_outputs
 from tests.harness import compose_config
 from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
 from trashlite.errors import UserError
+from trashlite.teacher_outputs import teacher_outputs
 
 PREPROCESSING = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}
 CLASSES = ["Glass", "Metal", "Paper"]
@@ -123,8 +124,8 @@ def test_kept_outputs_give_the_loss_of_teachers_that_look_on(
     teachers = [load_teacher(path, names) for path in paths]
     tables = [
         teacher_outputs(
-            teacher.network, data, checkpoint=teacher.checkpoint, preprocessing=teacher.preprocessing, views=3,
-            device=torch.device("cpu"),
+            teacher.network, training_images(data, teacher.preprocessing), checkpoint=teacher.checkpoint,
+            preprocessing=teacher.preprocessing, views=3, device=torch.device("cpu"),
         )
         for teacher in teachers
     ]  # fmt: skip

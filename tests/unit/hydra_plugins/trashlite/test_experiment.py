@@ -114,9 +114,11 @@ def test_a_class_that_has_moved_since_is_not_written_down(tmp_path: Path) -> Non
     path = job.folder / ".hydra" / "config.yaml"
     config = OmegaConf.load(path)
     config.callbacks.macs._target_ = "callbacks.macs_logger.MacsLogger"  # where it was before
+    config.callbacks.media._target_ = "callbacks.media.WandbMedia"  # as it was called before
     config.callbacks.ema._target_ = "pytorch_lightning.callbacks.Timer"
     OmegaConf.save(config, path)
     text, _ = best_experiment(job, tmp_path, "")
     assert "macs_logger" not in text
+    assert "WandbMedia" not in text
     assert "pytorch_lightning.callbacks.Timer" in text
     assert "seed: 3" in text

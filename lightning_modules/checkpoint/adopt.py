@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.checkpoint_values import CONF, take_values
+from lightning_modules.checkpoint.values import CONF, take_values
 from trashlite.errors import UserError
 from trashlite.overrides import parse_override
 

@@ -10,7 +10,7 @@ from torch.utils.data import DistributedSampler
 
 from datamodules.trash import TrashDataModule
 from hydra_plugins.trashlite.jobs import RANKS, is_first_process
-from lightning_modules.devices import check_devices, first_device
+from lightning_modules.job.devices import check_devices, first_device
 from trashlite.errors import UserError
 
 

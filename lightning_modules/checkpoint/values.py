@@ -18,7 +18,7 @@ from trashlite.errors import UserError
 
 log = logging.getLogger(__name__)
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 # Places to write to, by the last part of their key.
 WRITTEN = frozenset(
     {
@@ -32,8 +32,9 @@ WRITTEN = frozenset(
         "weights_save_path",
     }
 )
-# Callbacks of earlier versions whose work is done elsewhere now.
+# Callbacks of earlier versions: those whose work is done elsewhere now, and those with another name.
 GONE = frozenset({"callbacks.fold_batchnorm"})
+RENAMED = {"WandbMedia": "ResultPictures"}
 
 
 def take_values(ours: Any, theirs: Any, where: str = "") -> Any:
@@ -91,6 +92,7 @@ def _is_ours(key: str, base: Mapping[str, Any]) -> bool:
 def _called_alike(ours: Any, target: str, where: str) -> Mapping[str, Any]:
     """The node of this program that calls the class of the same name: the composed one, or an option of its group."""
     name = target.rpartition(".")[2]
+    name = RENAMED.get(name, name)
     group, _, rest = where.partition(".")
     options = (load_option(group, file.stem) for file in sorted((CONF / group).glob("*.yaml")))
     for node in (ours, *((_select(option, rest)) for option in options)):

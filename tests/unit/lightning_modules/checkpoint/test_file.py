@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.checkpoint_io import RunCheckpointIO
+from lightning_modules.checkpoint.file import RunCheckpointIO
 from trashlite.errors import UserError
 
 

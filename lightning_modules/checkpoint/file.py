@@ -1,4 +1,4 @@
-"""Checkpoint files of a run: whole or not there, with the run's configuration inside."""
+"""Checkpoint files of a run, whole or not there, with its configuration inside."""
 
 import io
 from pathlib import Path

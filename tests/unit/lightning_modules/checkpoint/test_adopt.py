@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from lightning_modules.checkpoint import adopt_checkpoint, is_finished, overlay_keys, resumed_config
+from lightning_modules.checkpoint.adopt import adopt_checkpoint, is_finished, overlay_keys, resumed_config
 from tests.harness import compose_config
 from trashlite.errors import UserError
 

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
-from lightning_modules.checkpoint_io import RunCheckpointIO
+from lightning_modules.checkpoint.file import RunCheckpointIO
 from lightning_modules.classifier import TrashClassifier, check_optimizer
 from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics

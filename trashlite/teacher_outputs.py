@@ -5,14 +5,13 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datamodules.trash import TrashDataModule
-from trashlite.data.augmentation import Mixing, RandomCamera
+from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomCamera
 from trashlite.data.augmentation.draws import image_keys
 from trashlite.data.cache import Rows, locked, progress
 from trashlite.data.preprocess import augment
@@ -25,16 +24,27 @@ VERSION = 1  # of the augmentation's code: raise it when the same draws give oth
 BATCH = {"cpu": 16, "cuda": 256}  # images: a CPU is fastest while they fit its cache
 
 
+class TrainingImages(NamedTuple):
+    """Images of a data set in the teacher's size, and all that decides what it is shown of them."""
+
+    images: Rows
+    trained_on: np.ndarray
+    """Those of `images` that are asked about, by number."""
+    classes: int
+    augmentation: BatchAugmentation | None
+    seed: int
+
+
 def teacher_outputs(
     teacher: nn.Module,
-    datamodule: TrashDataModule,
+    source: TrainingImages,
     *,
     checkpoint: str | Path,
     preprocessing: Mapping[str, Any],
     views: int,
     device: torch.device,
 ) -> Tensor:
-    """The teacher's logits (views, R, C) float32 on the CPU for `view` and `row` of the datamodule's batches.
+    """The teacher's logits (views, R, C) float32 on the CPU for `view` and `row` of a datamodule's batches.
 
     One file a view, in a folder whose name covers the checkpoint, images, augmentation and seed: more views, other
     folds and a stopped run compute only what is missing. Rows of images that are not trained on may be NaN. Safe
@@ -42,16 +52,13 @@ def teacher_outputs(
 
     Args:
         teacher: in eval mode, as in the file `checkpoint`.
-        datamodule: after `setup`.
         preprocessing: the teacher's own.
 
     Raises:
         UserError: the teacher's outputs are not finite, or the cache folder cannot be written.
     """
-    images = datamodule.labelled_images(preprocessing)
-    wanted = datamodule.train_dataset.images.rows
-    shape = (len(images), len(datamodule.class_names))
-    folder = images.file.parent / f"teacher-{outputs_key(datamodule, images, checkpoint)}"
+    wanted, shape = source.trained_on, (len(source.images), source.classes)
+    folder = source.images.file.parent / f"teacher-{outputs_key(source, checkpoint)}"
     tables = [_read(folder / f"{view:04d}.npy", shape) for view in range(views)]
     if not any(len(_missing(table, wanted)) for table in tables):
         log.info("The teacher's outputs for %d views of %d images were there: %s", views, len(wanted), folder)
@@ -59,7 +66,7 @@ def teacher_outputs(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", "computes the teacher's outputs"):
-            return torch.from_numpy(_compute(teacher.to(device), datamodule, images, preprocessing, folder, tables))
+            return torch.from_numpy(_compute(teacher.to(device), source, preprocessing, folder, tables))
     except OSError as error:
         raise UserError(
             f"Cannot write the teacher's outputs into {str(folder)!r}: {error.strerror or error}. They take "
@@ -68,16 +75,16 @@ def teacher_outputs(
         ) from error
 
 
-def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Path) -> str:
+def outputs_key(source: TrainingImages, checkpoint: str | Path) -> str:
     """Hash of all that decides the outputs of a view, 16 hex digits."""
     augmentation = [
         (name, type(part).__name__, sorted(item for item in vars(part).items() if item[0][0] != "_"))
-        for name, part in (datamodule.augmentation or nn.Module()).named_modules()
+        for name, part in (source.augmentation or nn.Module()).named_modules()
         if not isinstance(part, Mixing | RandomCamera)  # which come after the views
     ]
-    digest = hashlib.sha256(repr((VERSION, augmentation, datamodule.hparams["seed"])).encode())
+    digest = hashlib.sha256(repr((VERSION, augmentation, source.seed)).encode())
     # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher's time is dear.
-    for file in (Path(checkpoint), images.file):
+    for file in (Path(checkpoint), source.images.file):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
@@ -85,8 +92,7 @@ def outputs_key(datamodule: TrashDataModule, images: Rows, checkpoint: str | Pat
 
 def _compute(
     teacher: nn.Module,
-    datamodule: TrashDataModule,
-    images: Rows,
+    source: TrainingImages,
     preprocessing: Mapping[str, Any],
     folder: Path,
     tables: list[np.ndarray],
@@ -95,8 +101,7 @@ def _compute(
     files = [folder / f"{view:04d}.npy" for view in range(len(tables))]
     # Another process may have worked on them while this one waited.
     tables = [_read(file, table.shape) for file, table in zip(files, tables, strict=True)]
-    wanted = datamodule.train_dataset.images.rows
-    missing = [_missing(table, wanted) for table in tables]
+    missing = [_missing(table, source.trained_on) for table in tables]
     total = sum(map(len, missing))
     size = BATCH.get(next(teacher.parameters()).device.type, 64)
     log.info("Computing the teacher's outputs, once: %d views, %d images in all", len(tables), total)
@@ -104,7 +109,7 @@ def _compute(
         task = bar.add_task("Asking the teacher, once", total=total)
         for view, (file, table, rows) in enumerate(zip(files, tables, missing, strict=True)):
             for chunk in np.split(rows, range(size, len(rows), size)):
-                table[chunk] = _logits(teacher, datamodule, images[chunk], view, chunk, preprocessing)
+                table[chunk] = _logits(teacher, source, view, chunk, preprocessing)
                 bar.advance(task, len(chunk))
             if len(rows):
                 with replacing(file) as temporary, temporary.open("wb") as stream:
@@ -116,16 +121,15 @@ def _compute(
 @torch.inference_mode()
 def _logits(
     teacher: nn.Module,
-    datamodule: TrashDataModule,
-    images: np.ndarray,
+    source: TrainingImages,
     view: int,
     rows: np.ndarray,
     preprocessing: Mapping[str, Any],
 ) -> np.ndarray:
     device = next(teacher.parameters()).device
     row = torch.from_numpy(rows).to(device)
-    keys = image_keys(datamodule.hparams["seed"], torch.full_like(row, view), row)
-    shown = augment(torch.from_numpy(images).to(device), datamodule.augmentation, keys, preprocessing)
+    keys = image_keys(source.seed, torch.full_like(row, view), row)
+    shown = augment(torch.from_numpy(source.images[rows]).to(device), source.augmentation, keys, preprocessing)
     logits = teacher(shown).float()
     if not torch.isfinite(logits).all():
         raise UserError("The teacher's outputs are not finite: is its checkpoint whole, and trained?")

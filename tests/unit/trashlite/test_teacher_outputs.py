@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.trash import TrashDataModule
-from lightning_modules import teacher_outputs as module
-from lightning_modules.teacher_outputs import teacher_outputs
+from lightning_modules.distiller import training_images
+from trashlite import teacher_outputs as module
 from trashlite.data.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
 from trashlite.errors import UserError
+from trashlite.teacher_outputs import teacher_outputs
 
 PREPROCESSING = {"image_size": [16, 24], "resize_mode": "stretch", "mean": [0.3, 0.4, 0.5], "std": [0.2, 0.3, 0.4]}
 CPU = torch.device("cpu")
@@ -61,7 +62,9 @@ class Situation:
         """The outputs, and for how many images the teacher was asked."""
         before = sum(self.teacher.shown)
         settings = {"checkpoint": self.checkpoint, "preprocessing": PREPROCESSING, "views": datamodule.views}
-        outputs = teacher_outputs(self.teacher, datamodule, device=CPU, **settings | changed)
+        settings |= changed
+        source = training_images(datamodule, settings["preprocessing"])
+        outputs = teacher_outputs(self.teacher, source, device=CPU, **settings)
         return outputs, sum(self.teacher.shown) - before
 
 

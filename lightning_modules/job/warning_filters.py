@@ -1,4 +1,4 @@
-"""Warnings of Lightning that say nothing to who only uses a training loop."""
+"""Filters for warnings of Lightning that say nothing to a user of the training loop."""
 
 import warnings
 

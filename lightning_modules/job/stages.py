@@ -8,8 +8,8 @@ from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
-from lightning_modules.devices import check_devices, first_device, go_on_alone
-from lightning_modules.parts import create_module, create_trainer, without_choice
+from lightning_modules.job.devices import check_devices, first_device, go_on_alone
+from lightning_modules.job.parts import create_module, create_trainer, without_choice
 from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.errors import UserError
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lightning_modules.checkpoint import adopt_checkpoint, resumed_config
+from lightning_modules.checkpoint.adopt import adopt_checkpoint, resumed_config
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import load_teacher
 from tests.harness import PROJECT, compose_config
@@ -239,3 +239,10 @@ def test_shipped_checkpoints_of_earlier_versions_speak_for_their_data(path: Path
     assert_ours(cfg)
     assert cfg.trainer.max_epochs == checkpoint["config"]["trainer"]["max_epochs"]
     assert cfg.lightning_module._target_.rpartition(".")[2] in ("Distiller", "TrashClassifier")
+
+
+def test_a_callback_that_got_another_name_is_known_by_its_former_one(honest: dict[str, Any]) -> None:
+    old = changed(honest, "config.callbacks.media", {"_target_": "callbacks.media.WandbMedia", "mistakes": 7})
+    config = resumed_config(DEFAULT, old, [])
+    assert config.callbacks.media._target_ == "callbacks.media.ResultPictures"
+    assert config.callbacks.media.mistakes == 7

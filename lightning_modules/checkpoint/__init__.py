@@ -1,0 +1,1 @@
+"""Checkpoints as files of a run, and as settings for the next one."""

@@ -1,0 +1,1 @@
+"""One job, as run.py runs it: its parts from the configuration, its stages, its devices."""
