@@ -37,7 +37,7 @@ class Promotion:
         typed = {parse_override(text)[0]: text for text in fixed} if not settings.promote_is_typed else {}
         given = {parse_override(text)[0]: text for text in settings.promote_overrides}
         self.overrides = [text for key, text in given.items() if key not in typed]
-        self.kept = [f"{typed[key]} (typed) instead of {text}" for key, text in given.items() if key in typed]
+        self.typed = [typed[key] for key in given if key in typed]
         score = config.get("score") or {}
         self.best = best_trials(study, settings.promote, lambda number: self.record(str(number)), score)
 
@@ -68,9 +68,8 @@ class Promotion:
         return job_overrides(chosen, f"promoted_{trial.number}", whose, self.config)
 
     def announcement(self, names: list[str]) -> str:
-        """`Promoting trials 4, 7: trainer.max_epochs=60, about 12 min.`"""
+        """`Promoting trials 4, 7, about 12 min: trainer.max_epochs=60`, and what was typed in a line of its own."""
         numbers = ", ".join(name.removeprefix("promoted_") for name in names)
-        settings = " ".join([*self.overrides, *self.kept]) or "as they are"
         minutes = [self.record(name.removeprefix("promoted_")).get("minutes") for name in names]
         known = [value for value in minutes if value]
         about = ""
@@ -78,7 +77,9 @@ class Promotion:
             seconds = 60 * sum(known) / len(known) * len(names) * self.cost_ratio()
             about = f", about {duration(seconds / min(self.settings.n_jobs, len(names)))}"
         noun = "trial" if len(names) == 1 else "trials"
-        return f"Promoting {noun} {numbers}: {settings}{about}."
+        lines = [f"Promoting {noun} {numbers}{about}: {' '.join(self.overrides) or 'as they are'}"]
+        lines += [f"Typed, so kept: {' '.join(self.typed)}"] if self.typed else []
+        return "\n".join(lines)
 
     def cost_ratio(self) -> float:
         """How many times the work of a trial a promoted job is."""
@@ -86,8 +87,9 @@ class Promotion:
         ratios = []
         for key in COST:
             usual = OmegaConf.select(self.config, key)
-            if key in changed and isinstance(usual, int | float) and usual:
-                ratios.append(float(changed[key]) / usual)
+            full = changed.get(key)
+            if isinstance(full, int | float) and isinstance(usual, int | float) and usual:
+                ratios.append(full / usual)
         return math.prod(ratios)
 
 

@@ -103,9 +103,9 @@ def test_a_stop_ends_cleanly(app: App, how: signal.Signals, code: int) -> None:
     while len(app.calls()) < 2:
         time.sleep(0.05)
         assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, how)
     output, _ = process.communicate(timeout=300)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "The same command goes on" in output
     assert "Traceback" not in output
     assert TrialState.RUNNING not in [trial.state for trial in app.trials]

@@ -194,10 +194,10 @@ def _write_images(stream: IO[bytes], shape: tuple[int, ...], paths: Sequence[Pat
 
 
 def progress(total: int) -> Progress:
-    """A bar for `total` images in a terminal, hidden where they are few."""
+    """A bar for `total` images in a terminal while they are decoded, hidden where they are few."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=total < PROGRESS_FROM or not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=total < PROGRESS_FROM or not console.is_terminal)
 
 
 class Rows:

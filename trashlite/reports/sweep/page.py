@@ -61,14 +61,15 @@ def page(
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(table.counts())}. A click on a heading sorts. Shaded: no other job "
-        f"{'on the same data ' if len(table.data_sets) > 1 else ''}has both a higher F1 and fewer MACs.</p>",
+        f"<p>{escape(table.counts())}. A click on a heading sorts. Shaded: {escape(table.meaning)}.</p>",
         html_table(table),
     ]
     parts += [f"<p>All jobs: {escape(table.common)}</p>"] if table.common else []
     for caption, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()
-        parts.append(f'<h2>{escape(caption)}</h2>\n<img alt="{escape(caption)}" src="data:image/png;base64,{data}">')
+        large = escape(quote(relative(str(path), table.folder)))  # a phone shows it small
+        image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        parts.append(f'<h2>{escape(caption)}</h2>\n<a href="{large}">{image}</a>')
     parts += [f"<p>{escape(note)}</p>" for note in notes]
     if experiment:
         parts.append(f"<h2>The best job as an experiment</h2>\n<pre>{escape(experiment)}</pre>")

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Job:
     trial_params: dict[str, Any] = field(default_factory=dict)
     """What an Optuna trial chose, under the names of its search space."""
     data: str = ""
-    """The name of its data set's folder: figures of two data sets cannot be compared."""
+    """Its data set's folder, of which `read_jobs` makes a name: figures of two data sets cannot be compared."""
     kind: str = "train"
     """The setting `job_type`, or `show_data`."""
     floor: float | None = None
@@ -62,7 +62,24 @@ def read_jobs(folder: Path, ceilings: Mapping[str, float] | None = None) -> list
         ceilings: figure -> the constraint of the sweep; a job that exceeds one is pruned for the report.
     """
     jobs = [read_job(path, path.relative_to(folder), ceilings or {}) for path in find_jobs(folder, DEPTH)]
-    return sorted(jobs, key=lambda job: job_order(job.name))
+    names = data_names({job.data for job in jobs})
+    return sorted((replace(job, data=names[job.data]) for job in jobs), key=lambda job: job_order(job.name))
+
+
+def data_names(roots: set[str]) -> dict[str, str]:
+    """Folder of a data set -> its name: as much of the path's end as tells it from the others.
+
+    A relative folder is the same as an absolute one that ends like it.
+    """
+    parts = {root: tuple(part for part in Path(root).parts if part not in ("..", "/")) for root in roots}
+    wholes = [parts[root] for root in roots if Path(root).is_absolute()]
+    names = {}
+    for root, tail in parts.items():
+        whole = next((one for one in sorted(wholes) if tail and one[-len(tail) :] == tail), tail)
+        others = {other for other in parts.values() if other and other != whole[-len(other) :]}
+        enough = (n for n in range(1, len(whole)) if all(other[-n:] != whole[-n:] for other in others))
+        names[root] = "/".join(whole[-next(enough, len(whole)) :]) if whole else ""
+    return names
 
 
 def find_jobs(folder: Path, depth: int) -> Iterator[Path]:
@@ -115,7 +132,7 @@ def read_job(folder: Path, name: Path, ceilings: Mapping[str, float]) -> Job:
         promoted_from="" if origin is None else str(origin),
         settings=dict(parse_override(text) for text in overrides),
         trial_params=trial["params"] if isinstance(trial.get("params"), dict) else {},
-        data=Path(str(root)).name,
+        data=str(root),
         kind="show_data" if config.get("show_data") else str(config.get("job_type") or "train"),
         floor=floor if isinstance(floor, int | float) else None,
     )

@@ -32,7 +32,7 @@ class SweepTable:
     folder: Path
     jobs: list[Job]
     front: frozenset[str]
-    """Names of the jobs of which no other of the same data has both a higher F1 and fewer MACs."""
+    """Names of the jobs that no other on the same data beats in F1 or MACs without being worse in the other figure."""
     varied: list[str]
     """The settings in which the jobs differ."""
 
@@ -95,7 +95,7 @@ class SweepTable:
         """The row of a job under `headings`, for people."""
         cells = {
             "front": FRONT_MARK if job.name in self.front else "",
-            "job": job_text(job),
+            "job": job.name,
             DATA: job.data,
             "F1": number(job.f1, ".4f"),
             "MACs": number(job.macs, ",.0f"),
@@ -110,13 +110,28 @@ class SweepTable:
         }
         return [cells[heading] for heading in self.headings]
 
+    @property
+    def has_trade_off(self) -> bool:
+        """Whether jobs on the same data differ in MACs; else the front is the highest F1 alone."""
+        macs = {(job.data, job.macs) for job in self.jobs if job.state == "completed" and job.macs is not None}
+        return len(macs) > len(self.data_sets)
+
+    @property
+    def meaning(self) -> str:
+        """What a job in the front is, as a sentence that goes on after the mark."""
+        others = "on the same data " if len(self.data_sets) > 1 else ""
+        if not self.has_trade_off:
+            return f"the highest F1 {others}(all jobs have the same MACs)"
+        return f"no other job {others}is better in F1 or MACs without being worse in the other"
+
     def counts(self) -> str:
         """`60 jobs: 50 completed, 10 pruned; 7 in the front`."""
         each = {state: sum(job.state == state for job in self.jobs) for state in STATES}
         states = ", ".join(f"{count} {state}" for state, count in each.items() if count)
         noun = "job" if len(self.jobs) == 1 else "jobs"
         sets = f", of {len(self.data_sets)} data sets" if len(self.data_sets) > 1 else ""
-        return f"{len(self.jobs)} {noun}: {states}; {len(self.front)} in the F1/MACs front{sets}"
+        front = f"; {len(self.front)} in the F1/MACs front" if self.has_trade_off else ""
+        return f"{len(self.jobs)} {noun}: {states}{front}{sets}"
 
     def csv(self) -> str:
         """For programs: full figures, all overrides, the reason, and a column for each setting that varies."""
@@ -156,10 +171,6 @@ def rank(job: Job) -> tuple[Any, ...]:
     score = None if is_useless else job.score
     figures = (best_first(score), best_first(job.f1, -1), best_first(job.macs))
     return STATES.index(job.state), *(figures if job.state == "completed" else ())
-
-
-def job_text(job: Job) -> str:
-    return f"{job.name} (from {job.promoted_from})" if job.promoted_from else job.name
 
 
 def number(value: float | None, form: str) -> str:

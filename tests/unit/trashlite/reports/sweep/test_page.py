@@ -54,7 +54,7 @@ def test_the_page_stands_alone_and_lets_no_string_become_markup(tmp_path: Path) 
     assert heads == ["", "job", "F1", "MACs", "score", "overrides", "state", "minutes", "params", "reason"]
     assert reader.count["td"] == 2 * len(heads)
     source, *links = sorted(reader.fetched, key=lambda value: not value.startswith("data:"))
-    assert sorted(links) == ["0/", "1/"]  # from a job to its folder
+    assert sorted(links) == ["0/", "1/", "front.png"]  # from a job to its folder, from a picture to its file
     assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == picture.read_bytes()
     assert not re.search(r"https?://|@import|url\(", text)
     assert "0.75" in reader.values  # sorted by the exact figure

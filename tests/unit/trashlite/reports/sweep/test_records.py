@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep_folder import write_job
-from trashlite.reports.sweep.records import read_choices, read_jobs, varied_keys
+from trashlite.reports.sweep.records import data_names, read_choices, read_jobs, varied_keys
 
 
 def test_a_completed_job_tells_its_figures(tmp_path: Path) -> None:
@@ -106,3 +106,16 @@ def test_a_job_above_a_ceiling_is_out(tmp_path: Path) -> None:
     kept, out = read_jobs(tmp_path, {"model/macs": 2e6})
     assert (kept.state, out.state) == ("completed", "pruned")
     assert out.reason == "breaks a constraint: model/macs 2e+06 > 2e+06"
+
+
+@pytest.mark.parametrize(
+    ("roots", "names"),
+    [({"/x/trash9", "data/demo"}, {"/x/trash9": "trash9", "data/demo": "demo"}),
+     ({"/a/photos", "/b/photos"}, {"/a/photos": "a/photos", "/b/photos": "b/photos"}),
+     ({"/a/photos", "../a/photos", "/b/photos"},
+      {"/a/photos": "a/photos", "../a/photos": "a/photos", "/b/photos": "b/photos"}),
+     ({"../shared/trash9", "/w/shared/trash9"}, {"../shared/trash9": "trash9", "/w/shared/trash9": "trash9"}),
+     ({"", "/x/trash9"}, {"": "", "/x/trash9": "trash9"})],
+)  # fmt: skip
+def test_folders_of_data_that_are_called_alike_are_told_apart(roots: set[str], names: dict[str, str]) -> None:
+    assert data_names(roots) == names

@@ -69,7 +69,7 @@ def test_markdown_has_a_row_for_each_job(tmp_path: Path) -> None:
     assert len(lines) == 2 + 7
     assert lines[2].startswith("| ● | 2 |")
     assert r"2/checkpoints/best.ckpt" in lines[2]
-    assert "5 (from 0)" in lines[4]
+    assert lines[4].startswith("| ● | 5 |")
     write_job(tmp_path / "x" / "0", "a='p|q_r<b>'", f1=0.5)
     assert r"p\|q\_r\<b\>" in table_of(tmp_path / "x").markdown()
 
@@ -104,3 +104,14 @@ def test_data_sets_are_kept_apart(tmp_path: Path) -> None:
     assert "of 2 data sets" in table.counts()
     write_job(tmp_path / "one" / "0", f1=0.9, data="data/demo")
     assert "data" not in table_of(tmp_path / "one").headings
+
+
+def test_jobs_of_the_same_macs_have_no_front_but_a_highest_f1(tmp_path: Path) -> None:
+    for name, f1 in (("0", 0.5), ("1", 0.6), ("2", 0.6)):
+        write_job(tmp_path / name, f1=f1)
+    table = table_of(tmp_path)
+    assert table.front == {"1", "2"}
+    assert table.counts() == "3 jobs: 3 completed"
+    assert table.meaning == "the highest F1 (all jobs have the same MACs)"
+    write_job(tmp_path / "3", f1=0.5, macs=1_000_000)
+    assert table_of(tmp_path).counts() == "4 jobs: 4 completed; 3 in the F1/MACs front"
