@@ -24,6 +24,7 @@ from hydra_plugins.trashlite.jobs import (
     exit_on_sigterm,
     is_first_process,
     is_trial,
+    multirun_name,
     quiet_trial,
     sweep_trial,
     with_seed,
@@ -77,6 +78,8 @@ def main(cfg: DictConfig) -> float | tuple[float, ...] | None:
             raise pruned from None
         if user_error:
             write("failed", {"error": str(user_error)})
+            if multirun_name() is None and "HYDRA_FULL_ERROR" not in os.environ:
+                sys.exit(str(user_error))  # without Hydra's lines around it
             raise CompactHydraException(str(user_error)) from error
         write("failed", {"error": repr(error), "traceback": traceback.format_exc()})
         raise

@@ -66,7 +66,8 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
             f"its state. Leave it out, or begin a new run from these weights with checkpoint={cfg.resume}."
         )
     if is_finished(resumed, checkpoint):
-        log.info("The run has had its %d epochs: nothing is left to train.", resumed.trainer.max_epochs)
+        epochs = resumed.trainer.max_epochs
+        log.info("The run has had its %d epochs: nothing is left to train. Its best checkpoint is evaluated.", epochs)
         resumed.logger.wandb = None  # it has its run in W&B already
     return resumed
 

@@ -17,7 +17,6 @@ from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics
 from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.compression.macs import check_budget
-from trashlite.errors import UserError
 
 
 def create_datamodule(cfg: DictConfig) -> TrashDataModule:
@@ -59,19 +58,10 @@ def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifi
     """Module to train: new, or the network of `resume` or `checkpoint` with the settings of `cfg`.
 
     A factorised network comes factorised from its checkpoint: there is nothing left to decompose when resuming.
-
-    Raises:
-        UserError: random weights would be decomposed.
     """
     data = {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
     source = cfg.resume or cfg.checkpoint
     if not source:
-        low_rank, trained = cfg.callbacks.get("low_rank"), cfg.backbone.pretrained or cfg.backbone.weights
-        if low_rank and low_rank.policy and low_rank.at_epoch == 0 and not trained:
-            raise UserError(
-                "There is nothing to decompose in random weights: give checkpoint=PATH of a trained model, or train "
-                "first with callbacks.low_rank.at_epoch=K."
-            )
         return instantiate(cfg.lightning_module, class_names=datamodule.class_names, **data)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.lightning_module, resolve=True)  # type: ignore[assignment]
     settings = {key: value for key, value in settings.items() if key != "backbone" and not key.startswith("_")}

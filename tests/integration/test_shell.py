@@ -46,6 +46,14 @@ def test_a_mistake_is_one_message_and_exit_code_1(shell: Shell, settings: list[s
     assert "Traceback" not in result.stdout + result.stderr
 
 
+def test_a_mistake_that_only_torch_can_see_stands_alone(shell: Shell, settings: list[str]) -> None:
+    result = shell(*settings, "optimizer.name=adamx")
+    assert result.returncode == 1
+    assert "adamx" in result.stderr.splitlines()[0]
+    assert "Error executing" not in result.stderr
+    assert "HYDRA_FULL_ERROR" not in result.stderr
+
+
 def test_an_unknown_key_is_named(shell: Shell) -> None:
     result = shell("trainer.max_epoch=3")
     assert result.returncode == 1

@@ -27,8 +27,8 @@ def write_record(folder: Path, record: dict[str, Any], resumed: bool = False) ->
     if earlier.get("state") == "completed" and not finished:
         log.warning("%s keeps what the finished run recorded.", RECORD)
         return
-    if earlier.get("wandb_id") and not record.get("wandb_id"):
-        record = {**record, "wandb_id": earlier["wandb_id"]}
+    if not record.get("wandb_id"):  # W&B had nothing new to keep: its run of then is the run's still
+        record = record | {key: earlier[key] for key in ("wandb_id", "wandb") if key in earlier}
     clean = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in record.items()
     }

@@ -14,11 +14,15 @@ INPUTS = (
     "lightning_module.teacher",
     "lightning_module.alpha",
     "backbone.weights",
+    "backbone.pretrained",
+    "callbacks.low_rank.policy",
+    "callbacks.low_rank.at_epoch",
+    "callbacks.slimming.budget",
 )
 TEACHER = (
     "Train one (python run.py experiment=teacher datamodule.root=PATH: 29 minutes on two cores) and give "
     "lightning_module.teacher=<its run folder>/checkpoints/best.ckpt, or go without: lightning_module.alpha=1 learns "
-    "from the labels alone."
+    "from the labels alone, which costs F1. Networks that are trained already lie in results/ (see the README)."
 )
 
 
@@ -49,8 +53,27 @@ def check_inputs(settings: Mapping[str, Any]) -> None:
         for teacher in teachers if isinstance(teachers, list) else [teachers]:
             check_checkpoint("lightning_module.teacher", teacher, TEACHER)
     weights = settings["backbone.weights"]
+    if fit and not (settings["checkpoint"] or weights or settings["backbone.pretrained"]):
+        check_trained(settings)
     if weights and not Path(weights).expanduser().is_file():
         raise UserError(f"backbone.weights={weights}: there is no such file.")
+
+
+def check_trained(settings: Mapping[str, Any]) -> None:
+    """Check that weights which training has not touched are not compressed.
+
+    Raises:
+        UserError: they would be.
+    """
+    if settings["callbacks.slimming.budget"]:
+        raise UserError(
+            "There are no channels to choose among in random weights: give checkpoint=PATH of a trained model."
+        )
+    if settings["callbacks.low_rank.policy"] and settings["callbacks.low_rank.at_epoch"] == 0:
+        raise UserError(
+            "There is nothing to decompose in random weights: give checkpoint=PATH of a trained model, or train "
+            "first with callbacks.low_rank.at_epoch=K."
+        )
 
 
 def check_checkpoint(key: str, path: Any, hint: str = "") -> None:
@@ -59,6 +82,11 @@ def check_checkpoint(key: str, path: Any, hint: str = "") -> None:
         raise UserError(f"{key}=PATH of a trained model is missing. {hint or 'docs/recipes.md tells which one it is.'}")
     if Path(path).is_file():
         return
+    if "<" in path:  # an experiment's placeholder
+        raise UserError(
+            f"{key}=PATH of a trained model is missing: {path}, which is not shipped. docs/recipes.md has the commands "
+            "in their order; networks that are trained already lie in results/ (see the README)."
+        )
     beside = sorted(file.name for file in Path(path).parent.glob("*.ckpt"))
     there = f"Its folder holds {', '.join(beside)}." if beside else ""
     usual = "A run leaves its own under <run folder>/checkpoints/best.ckpt."

@@ -53,6 +53,13 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text()) == {"val/f1": None}
 
 
+def test_a_finished_run_that_is_resumed_keeps_its_wandb_run(tmp_path: Path) -> None:
+    kept = {"wandb_id": "x1", "wandb": "https://wandb.ai/x1"}
+    write_record(tmp_path, {"state": "completed", **kept})
+    write_record(tmp_path, {"state": "completed", "wandb_id": None, "wandb": None}, resumed=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == {"state": "completed", **kept}
+
+
 def test_objectives_are_figures_in_their_order() -> None:
     assert select_objective(["model/macs", "val/f1"], RECORD) == (783720.0, 0.5)
     assert select_objective(["val/f1"], RECORD) == 0.5

@@ -27,6 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["lightning_module=distiller"], ["lightning_module.teacher=PATH", "experiment=teacher", "alpha=1"]),
         (["lightning_module=distiller", "lightning_module.teacher=[no.ckpt]"], ["no.ckpt", "29 minutes"]),
         (["backbone.weights=no.pth"], ["backbone.weights=no.pth"]),
+        (["checkpoint='<run folder of X>/best.ckpt'"], ["checkpoint=PATH", "of X", "docs/recipes.md", "results/"]),
+        (["experiment=slim"], ["random weights", "checkpoint=PATH"]),
+        (["experiment=decompose"], ["random weights", "checkpoint=PATH", "at_epoch"]),
     ],
 )
 def test_a_missing_file_is_named_with_the_way_to_one(overrides: list[str], words: list[str]) -> None:
@@ -44,6 +47,9 @@ def test_a_missing_file_is_named_with_the_way_to_one(overrides: list[str], words
         ["lightning_module=distiller", "lightning_module.alpha=1"],
         ["checkpoint=run/checkpoints/last.ckpt", "fit=false"],
         ["fit=false", "show_data=true"],
+        ["experiment=slim", "checkpoint=run/checkpoints/last.ckpt"],
+        ["experiment=decompose", "backbone=lite0_cut", "backbone.pretrained=lite0_imagenet"],
+        ["experiment=decompose", "callbacks.low_rank.at_epoch=3"],
     ],
 )
 def test_what_needs_no_further_file_passes(overrides: list[str]) -> None:
