@@ -132,6 +132,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     record = evaluate(cfg, datamodule, loggers, checkpoint)
     record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
     record["data"] = str(Path(cfg.datamodule.root).resolve())
+    if datamodule.relabelled:
+        record["relabel"] = datamodule.relabelled
     record["wandb"] = wandb_location(loggers)
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
     # A search needs all its figures; a run that keeps no image for validation has those of val not.

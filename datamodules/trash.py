@@ -20,6 +20,7 @@ from trashlite.data.dataset import UNKNOWN, CachedImages, collate
 from trashlite.data.decode import Kernel, ResizeMode, decode_settings
 from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
 from trashlite.data.preprocess import augment, mix, preprocess
+from trashlite.data.relabel import Verdicts
 from trashlite.data.sampling import EpochSampler, Sampling
 from trashlite.data.split import split_labelled, stratified_split
 from trashlite.errors import UserError
@@ -58,6 +59,7 @@ class TrashDataModule(pl.LightningDataModule):
         train_fraction: share of the training images used, stratified, for quick trials.
         oversample: training images are augmented at so many times the size and then averaged down, which keeps crops
             and turns as sharp as the images of evaluation; 1: augmented at the size itself.
+        relabel: CSV file `file,label` of labels to be changed or images to be dropped (see `trashlite.data.relabel`).
 
     `show_views` gives the training images a fixed number of augmentations, `show_also` shows them at a second size.
 
@@ -95,6 +97,7 @@ class TrashDataModule(pl.LightningDataModule):
         class_names: Sequence[str] | None = None,
         train_fraction: float = 1.0,
         oversample: int = 1,
+        relabel: str | Path | None = None,
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings.pop("augmentation")
@@ -127,6 +130,8 @@ class TrashDataModule(pl.LightningDataModule):
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
         }
+        self.relabelled: dict[str, Any] | None = None
+        """What became of the verdicts in `relabel`, for the record of the run."""
         self.views = 0
         """So many augmentations of each training image, over and over; 0: always new ones."""
         self._also: dict[str, Mapping[str, Any]] = {}
@@ -173,6 +178,8 @@ class TrashDataModule(pl.LightningDataModule):
     def _scan(self) -> Layout:
         if self._layout is None:
             self._layout = scan(self.root, self.class_names)
+            if self.hparams["relabel"]:
+                self._layout, self.relabelled = Verdicts.read(self.hparams["relabel"]).apply(self._layout)
             self.class_names = self._layout.class_names
             counts = Counter(record.class_name for record in self._layout.train)
             self.class_counts = [counts[name] for name in self.class_names]
@@ -187,7 +194,8 @@ class TrashDataModule(pl.LightningDataModule):
             cache = self._open_cache(part, paths, self.preprocessing)
             base = self.root / "test" / UNLABELLED if part == "unlabelled" else self.root
             names = [path.relative_to(base).as_posix() for path in paths]
-            bad = [BadImage(paths[position], why, names[position]) for position, why in cache.bad.items()]
+            wanted = [part == "unlabelled" or record.class_name is not None for record in records]
+            bad = [BadImage(paths[at], why, names[at]) for at, why in cache.bad.items() if wanted[at]]
             if bad and part != "unlabelled" and self.hparams["on_bad_image"] == "raise":
                 raise UserError(
                     f"{len(bad)} images cannot be read:\n{_listed(bad[:10])}\n"
@@ -208,7 +216,7 @@ class TrashDataModule(pl.LightningDataModule):
 
     def _setup_labelled(self, layout: Layout) -> None:
         pool = self._open("labelled", [*layout.train, *layout.val])
-        good = pool.readable()
+        good = self._labelled(pool)
         given = self.hparams["split"] == "given" and self.hparams["fold"] is None
         if layout.val and given and not (good >= len(layout.train)).any():
             raise UserError(
@@ -232,9 +240,15 @@ class TrashDataModule(pl.LightningDataModule):
         self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
 
         test = self._open("test", layout.test)
-        readable = test.readable()
-        self.test_dataset = test.subset(readable, test.bad) if len(readable) else None
+        tested = self._labelled(test)
+        self.test_dataset = test.subset(tested, test.bad) if len(tested) else None
         self._report([*pool.bad, *test.bad], "left out")
+
+    @staticmethod
+    def _labelled(dataset: CachedImages) -> np.ndarray:
+        """Positions of the readable images that have a class: those dropped by `relabel` have none."""
+        readable = dataset.readable()
+        return readable[dataset.targets[readable] != UNKNOWN]
 
     def _setup_unlabelled(self, layout: Layout) -> None:
         self.predict_dataset = self._open("unlabelled", layout.unlabelled)

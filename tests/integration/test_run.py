@@ -231,3 +231,12 @@ def test_what_needs_images_apart_is_refused_with_all(quick_run: Run, overrides: 
     with pytest.raises(UserError) as caught:
         quick_run("datamodule.split=all", *overrides)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_verdicts_on_labels_stand_in_the_record(quick_run: Run, tmp_path: Path) -> None:
+    verdicts = tmp_path / "relabel.csv"
+    verdicts.write_text("file,label\ntrain/Glass/000.jpg,Metal\ntrain/Glass/001.jpg,drop\n")
+    record = quick_run(f"datamodule.relabel={verdicts}", "predict=false")
+    assert record["relabel"]["changed"] == {"Glass -> Metal": 1}
+    assert record["relabel"]["dropped"] == 1
+    assert record["relabel"]["sha256"] == hashlib.sha256(verdicts.read_bytes()).hexdigest()[:16]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from trashlite.data.cache import Rows, open_cache
+from trashlite.data.dataset import UNKNOWN
 from trashlite.data.decode import decode_settings
 from trashlite.data.layout import scan
+from trashlite.data.relabel import Verdicts
 from trashlite.data.split import split_labelled
 from trashlite.deployment.spec import LabelledImages
 from trashlite.errors import UserError
@@ -34,14 +36,17 @@ def open_labelled(
     """
     settings, run = checkpoint["hyper_parameters"], _datamodule(checkpoint)
     layout = scan(data_root(checkpoint, root), settings["class_names"])
+    if run.get("relabel") and layout.root.resolve() == Path(run["root"]).resolve():
+        layout, _ = Verdicts.read(run["relabel"]).apply(layout)
     records = [*layout.train, *layout.val]
     if not records:
         raise UserError(f"There are no labelled images in {str(layout.root)!r} (train/<Class>, val/<Class>).")
     files = [record.path for record in records]
     cache = open_cache("labelled", layout.root, files, cache_dir, **decode_settings(settings["preprocessing"]))
     place = {name: number for number, name in enumerate(settings["class_names"])}
-    targets = np.array([place[str(record.class_name)] for record in records], dtype=np.int64)
-    good = np.array([number for number in range(len(files)) if number not in cache.bad], dtype=np.int64)
+    targets = np.array([place.get(record.class_name or "", UNKNOWN) for record in records], dtype=np.int64)
+    readable = [number for number in range(len(files)) if number not in cache.bad and targets[number] != UNKNOWN]
+    good = np.array(readable, dtype=np.int64)
     how: dict[str, Any] = {name: run.get(name, default) for name, default in SPLIT.items()}
     if how["split"] == "all":
         log.warning("It was trained on these images (datamodule.split=all): F1 tells what is lost, not how good it is.")

@@ -77,6 +77,10 @@ def summary_table(record: dict[str, Any]) -> Table:
             f"all {record['train_images']:,} images of train and val for {record['epochs']} epochs; the last is kept, "
             "and no image is left to measure it by",
         )
+
+    if verdicts := record.get("relabel"):
+        changed, source = sum(verdicts["changed"].values()), Path(verdicts["file"]).name
+        table.add_row("labels", f"{changed} changed, {verdicts['dropped']} images dropped by {source}")
     tested = record.get("tested_on")
     if "val/f1" in record and tested in (None, "test"):
         table.add_row("val F1", f"{record['val/f1']:.4f}")

@@ -47,6 +47,7 @@ class DataModule(Part):
     smoothing_k: Positive
     train_fraction: Annotated[float, Field(gt=0, le=1)]
     oversample: Annotated[int, Field(ge=1, le=8)]
+    relabel: Text | None
     on_bad_image: Literal["skip", "raise"]
     cache_dir: Text
     report_dir: Text | None

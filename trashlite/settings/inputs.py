@@ -18,6 +18,7 @@ INPUTS = (
     "callbacks.low_rank.policy",
     "callbacks.low_rank.at_epoch",
     "callbacks.slimming.budget",
+    "datamodule.relabel",
 )
 TEACHER = (
     "Train one (python run.py experiment=teacher datamodule.root=PATH: 29 minutes on two cores) and give "
@@ -57,6 +58,11 @@ def check_inputs(settings: Mapping[str, Any]) -> None:
         check_trained(settings)
     if weights and not Path(weights).expanduser().is_file():
         raise UserError(f"backbone.weights={weights}: there is no such file.")
+    relabel = settings["datamodule.relabel"]
+    if relabel and not Path(relabel).expanduser().is_file():
+        raise UserError(
+            f"datamodule.relabel={relabel}: there is no such file. It is a CSV with the columns file,label."
+        )
 
 
 def check_trained(settings: Mapping[str, Any]) -> None:

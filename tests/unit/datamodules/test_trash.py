@@ -405,3 +405,39 @@ def test_all_trains_on_train_and_val_and_keeps_none(tiny_root: Path, build: Call
     assert not len(every.val_dataset)
     with pytest.raises(UserError, match="keeps no image for validation"):
         every.val_dataloader()
+
+
+# --- verdicts on labels ---
+
+
+def test_relabelled_images_change_class_and_dropped_ones_are_in_no_part(
+    tiny_root: Path, build: Callable, tmp_path: Path
+) -> None:
+    before = build(tiny_root)
+    rows = [
+        "train/Glass/000.jpg,Metal",
+        "train/Glass/001.jpg,drop",
+        "val/Metal/002.jpg,drop",
+        "test/Glass/000.jpg,drop",
+    ]
+    (tmp_path / "relabel.csv").write_text("\n".join(["file,label", *rows]))
+    datamodule = build(tiny_root, relabel=tmp_path / "relabel.csv")
+    assert names(datamodule, "train") == names(before, "train") - {"train/Glass/001.jpg"}
+    assert names(datamodule, "val", "test") == names(before, "val", "test") - {
+        "val/Metal/002.jpg",
+        "test/Glass/000.jpg",
+    }
+    assert datamodule.class_counts == [10, 9, 4]
+    position = datamodule.train_dataset.names.index("train/Glass/000.jpg")
+    assert datamodule.train_dataset.targets[position] == 1
+    assert datamodule.relabelled["dropped"] == 3
+    assert datamodule.train_dataset.images.file == before.train_dataset.images.file  # decoded once
+
+
+def test_a_dropped_image_may_be_broken(tmp_path: Path, render_root: Callable, build: Callable) -> None:
+    root = render_root(tmp_path / "data", {"train/Glass": 3, "train/Metal": 3, "val/Glass": 1, "val/Metal": 1})
+    break_image(root / "train/Glass/000.jpg")
+    (tmp_path / "relabel.csv").write_text("file,label\ntrain/Glass/000.jpg,drop\n")
+    datamodule = build(root, relabel=tmp_path / "relabel.csv", on_bad_image="raise")
+    assert datamodule.class_counts == [2, 3]
+    assert datamodule.train_dataset.bad == []

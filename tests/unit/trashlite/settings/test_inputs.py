@@ -30,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["checkpoint='<run folder of X>/best.ckpt'"], ["checkpoint=PATH", "of X", "docs/recipes.md", "results/"]),
         (["experiment=slim"], ["random weights", "checkpoint=PATH"]),
         (["experiment=decompose"], ["random weights", "checkpoint=PATH", "at_epoch"]),
+        (["datamodule.relabel=no.csv"], ["datamodule.relabel=no.csv", "file,label"]),
     ],
 )
 def test_a_missing_file_is_named_with_the_way_to_one(overrides: list[str], words: list[str]) -> None:
