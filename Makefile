@@ -8,6 +8,7 @@ BUDGET ?= 0.6
 BENCH ?= throughput
 FORMAT ?= onnx,int8
 OUT ?=
+SOURCE ?=
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
 # A path as Hydra reads it.
@@ -15,7 +16,7 @@ quoted = '$(subst ',\',$(1))'
 DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data export robustness crops import data-report test test-full lint bench clean clean-logs
+.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data predict export robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +69,10 @@ report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
+
+predict: setup ## classify SOURCE=file, folder, 'pattern', video or camera number with CHECKPOINT=path (OUT=folder)
+	@test -n "$(CHECKPOINT)" -a -n "$(SOURCE)" || { echo "make predict CHECKPOINT=<run folder>/checkpoints/best.ckpt SOURCE=<image, folder, 'pattern', video or camera number>"; exit 1; }
+	@$(DEPLOY) predict '$(CHECKPOINT)' '$(SOURCE)' $(if $(OUT),--out '$(OUT)') $(ARGS)
 
 export: setup-deploy ## CHECKPOINT=path as a folder that runs without us (FORMAT=onnx,int8; DATA=folder, OUT=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make export CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }

@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
-        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        temporary = _beside(path, "tmp")
         try:
             yield temporary
             with temporary.open("rb") as file:
@@ -54,24 +54,36 @@ def disk_full(path: str | Path | None) -> UserError:
     """Message for a file that found no room."""
     return UserError(
         f"The disk is full: {path or 'a file of the run'} could not be written; what was there before is still there. "
-        "Free some space and go on with resume=<run folder>/checkpoints/last.ckpt."
+        "Free some space and start again, a run with resume=<run folder>/checkpoints/last.ckpt."
     )
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` to write to; takes its place at the end, is removed when the writing fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    """A temporary folder beside `path` to write to; takes its place at the end, is removed when the writing fails.
+
+    What a killed process of this machine left behind is removed first.
+
+    Raises:
+        UserError: the disk is full; what was at `path` is still there.
+    """
     try:
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    finally:
-        for rest in (temporary, old):
-            shutil.rmtree(rest, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary, old = (_beside(path, kind) for kind in ("tmp", "old"))
+        try:
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+        finally:
+            for rest in (temporary, old):
+                shutil.rmtree(rest, ignore_errors=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(path) from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,14 +113,21 @@ def damaged_part(path: Path) -> str | None:
         return archive.testzip()
 
 
+def _beside(path: Path, kind: str) -> Path:
+    """A name for this process alone."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{kind}")
+
+
 def _remove_leftovers(path: Path) -> None:
     if os.name != "posix":  # elsewhere a process cannot be asked after by its number
         return
-    start = f".{path.name}.{socket.gethostname()}."
+    name = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(socket.gethostname())}\.(\d+)\.(tmp|old)")
     for leftover in path.parent.iterdir():
-        number = leftover.name.removeprefix(start).removesuffix(".tmp")
-        if leftover.name == f"{start}{number}.tmp" and number.isdecimal() and not _is_running(int(number)):
-            leftover.unlink(missing_ok=True)
+        if (found := name.fullmatch(leftover.name)) and not _is_running(int(found[1])):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

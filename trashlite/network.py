@@ -36,6 +36,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (RuntimeError, UnpicklingError, BadZipFile, EOFError, LookupError, ValueError, OSError) as error:
         if isinstance(error, UserError):
             raise
+        if isinstance(error, UnpicklingError):  # whose message advises to run what is in the file
+            raise UserError(f"{path} is no checkpoint, or holds more than plain data: it is not read.") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"The checkpoint {path} cannot be read ({reason}). Is it complete?") from error
     hparams = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None

@@ -3,7 +3,8 @@
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -93,3 +94,14 @@ class SlowdownWatch:
         mean, self.times = statistics.fmean(self.times), []
         self.best = min(self.best, mean)
         return mean > self.factor * self.best
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: networks as small as these gain nothing from more, and beside other work lose a lot."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -71,7 +71,7 @@ def scan(root: str | Path, class_names: Sequence[str] = ()) -> Layout:
         for folder in _class_folders(root / part, ignored):
             # An NFC and an NFD spelling of one name are two folders on Linux, but one class.
             found = parts[part].setdefault(_nfc(folder.name), [])
-            found += _images(folder, ignored)
+            found += find_images(folder, ignored)
     unlabelled = parts["test"].pop(UNLABELLED, [])
 
     if not unlabelled and not any(paths for part in parts.values() for paths in part.values()):
@@ -115,7 +115,8 @@ def _class_folders(part: Path, ignored: list[Path]) -> list[Path]:
     return [entry for entry in entries if entry.is_dir()]
 
 
-def _images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
+def find_images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
+    """Image files below a folder, in no order, hidden ones left out; other files are added to `ignored`."""
     seen: set[str] = set()
     # Data sets are often put together from links, so links are followed; `seen` ends a loop of them.
     for parent, folders, files in os.walk(folder, followlinks=True):

@@ -2,22 +2,30 @@
 
 import argparse
 import json
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import replacing_folder, user_error_in, write_text
+
+BAD_TOLD = 10  # unreadable files that are named on the screen; all are in bad_images.txt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit code 1."""
     parsed = build_parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
     try:
         parsed.run(parsed)
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    except (UserError, OSError) as error:
+        print(user_error_in(error) or error, file=sys.stderr)
         return 1
     return 0
 
@@ -27,11 +35,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trashlite.deployment", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         added.add_argument("checkpoint", help="<run folder>/checkpoints/best.ckpt")
         return added
+
+    predict = command("predict", run_predict, "a class and its probability for each image, in a table and a picture")
+    predict.add_argument("source", help="image, folder, pattern in quotes, video file, or a camera's number")
+    predict.add_argument("--out", type=Path, help="folder; default: logs/predictions/<time>")
+    predict.add_argument("--device", default="cpu", help="such as cpu or cuda; default: cpu")
 
     robustness = command("robustness", run_robustness, "F1 under other resizes, compression, blur, noise and light")
     robustness.add_argument("--data", help="folder with train/ and val/; default: that of the checkpoint's run")
@@ -42,6 +55,56 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, help="folder; default: logs/exports/<name of the run>")
     export.add_argument("--max-drop", type=float, default=0.005, help="F1 that quantised formats may lose")
     return parser
+
+
+def run_predict(given: argparse.Namespace) -> None:
+    """Write predictions.csv, contact_sheet.jpg and, where some could not be read, bad_images.txt."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from trashlite.data.commands import write_csv
+    from trashlite.deployment.predict import Answer, collect
+    from trashlite.deployment.predictor import Predictor
+    from trashlite.deployment.sources import open_source
+    from trashlite.reports.pictures import image_grid, save_figure
+
+    source = open_source(given.source)
+    predictor = Predictor.from_checkpoint(given.checkpoint, given.device)
+    if source.live:
+        print("Ctrl-C ends it.", file=sys.stderr)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=source.total)
+
+        def tell(answer: Answer) -> None:
+            label = answer.prediction.label if answer.prediction else "unreadable"
+            bar.update(
+                task, advance=1, description=label if source.live else f"{bar.tasks[task].speed or 0:.0f} images/s"
+            )
+
+        found = collect(predictor, source, tell)
+    if not found.labels:
+        raise UserError(
+            f"None of {len(found.rows)} images of {source.name} could be read: {found.bad[0][0]}: {found.bad[0][1]}."
+        )
+    out = given.out or Path("logs/predictions") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    if out.exists() and not (out / "predictions.csv").is_file():
+        raise UserError(f"{out} is there already and holds no predictions: choose another folder with OUT=.")
+    counts = ", ".join(f"{label} {count}" for label, count in found.labels.most_common())
+    with replacing_folder(out) as folder:
+        write_csv(folder / "predictions.csv", found.columns, found.rows)
+        save_figure(image_grid(found.thumbnails, found.titles, title=counts), folder / "contact_sheet.jpg")
+        if found.bad:
+            write_text(folder / "bad_images.txt", "".join(f"{name}\t{why}\n" for name, why in found.bad))
+    print(f"{counts}\n{len(found.rows)} images in {found.seconds:.1f} s: {found.per_second:.0f} images/s")
+    for name, why in found.bad[:BAD_TOLD]:
+        print(f"unreadable: {name}: {why}")
+    if len(found.bad) > BAD_TOLD:
+        print(f"… {len(found.bad)} unreadable in all: bad_images.txt")
+    if source.others:
+        print(f"{source.others} other files of the folder are no images by their names")
+    print(f"wrote {out}")
 
 
 def run_robustness(given: argparse.Namespace) -> None:

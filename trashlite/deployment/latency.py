@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trashlite.threads import one_thread
+
 WARM_UP = 20
 
 
@@ -39,13 +41,9 @@ def cpu_name() -> str:
 @torch.inference_mode()
 def torch_milliseconds(network: nn.Module, image_size: Sequence[int], count: int) -> NDArray[np.float64]:
     """Milliseconds (count,) of a network in eager torch, one image of `image_size` (H, W) each, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         image = torch.randn(1, 3, *image_size).contiguous(memory_format=torch.channels_last)
         return time_calls(lambda: network(image), count)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def installed_mb(package: str) -> float:

@@ -17,7 +17,9 @@ from trashlite.compression import fold_batchnorm
 from trashlite.data.decode import as_rgb, decode, decode_settings, resize
 from trashlite.data.preprocess import preprocess
 from trashlite.deployment.calibration import UNKNOWN, Calibration, read_calibration, softmax
+from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
+from trashlite.threads import one_thread
 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8]
 BATCH = 256
@@ -45,6 +47,9 @@ class Predictor:
         preprocessing: as in a checkpoint.
         calibration: temperature and threshold; None: neither.
         device: such as "cpu" or "cuda".
+
+    Raises:
+        UserError: there is no such device.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Predictor:
         calibration: Calibration | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.network = network.to(self.device)
         self.class_names = list(class_names)
         self.preprocessing = dict(preprocessing)
@@ -103,7 +108,9 @@ class Predictor:
             return decode(Path(image), **settings)
         if isinstance(image, Image.Image):
             return resize(as_rgb(image.copy()), **settings)
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if not (
+            isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        ) or (0 in image.shape):
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise TypeError(f"An image is a path, an image of Pillow, or an array uint8 (H, W, 3) in RGB, not {what}.")
         return resize(Image.fromarray(image), **settings)
@@ -111,7 +118,8 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits (N, C) of resized images uint8 (N, H, W, 3)."""
-        return np.concatenate([self._batch(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+        with one_thread():  # the other cores read images meanwhile
+            return np.concatenate([self._batch(pixels[at : at + BATCH]) for at in range(0, len(pixels), BATCH)])
 
     def _batch(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         images = torch.tensor(pixels, device=self.device)
@@ -127,3 +135,18 @@ class Predictor:
         probability = float(probabilities[best])
         label = self.class_names[best] if probability >= self.calibration.threshold else UNKNOWN
         return Prediction(label, probability, dict(zip(self.class_names, probabilities.tolist(), strict=True)))
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"There is no device {str(name)!r} here ({reason}). The processor is called cpu.") from error
+    return device

@@ -80,3 +80,29 @@ def test_a_folder_takes_its_place_when_complete_and_else_leaves_the_old_one(tmp_
         (folder / "b").write_text("newer")
     assert [path.name for path in target.iterdir()] == ["b"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_killed_process_leaves_the_old_folder_and_its_half_is_removed_the_next_time(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with replacing_folder(target) as folder:
+        (folder / "a").write_text("old")
+    write = "from pathlib import Path; from trashlite.files import replacing_folder; import os, signal\n"
+    write += f"with replacing_folder(Path({str(target)!r})) as folder:\n    (folder / 'a').write_text('half')\n"
+    command = [sys.executable, "-c", f"{write}    os.kill(os.getpid(), signal.SIGKILL)"]
+    assert subprocess.run(command, cwd=PROJECT, check=False).returncode == -signal.SIGKILL
+    assert (target / "a").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    with replacing_folder(target) as folder:
+        (folder / "a").write_text("new")
+    assert [(path.name, (path / "a").read_text()) for path in tmp_path.iterdir()] == [("out", "new")]
+
+
+def test_a_full_disk_leaves_the_old_folder_and_says_so(tmp_path: Path) -> None:
+    def write() -> None:
+        with replacing_folder(tmp_path / "out") as folder:
+            (folder / "a").write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="disk is full"):
+        write()
+    assert list(tmp_path.iterdir()) == []

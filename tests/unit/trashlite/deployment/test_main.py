@@ -1,10 +1,13 @@
 """The commands as the shell calls them, in this process."""
 
+import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from trashlite.deployment.__main__ import main
 
@@ -32,9 +35,46 @@ def test_robustness_prints_a_table_and_keeps_it_beside_the_checkpoint(
     assert {"nearest", "JPEG quality 30", "portrait not turned"} <= {row["condition"] for row in kept["rows"]}
 
 
+def test_predict_leaves_a_table_a_picture_and_a_list_of_the_unreadable(
+    checkpoint: Path, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(tiny_root / "val", tmp_path / "images")
+    (tmp_path / "images" / "Glass" / "000.jpg").write_bytes(b"broken")
+    arguments = ["predict", str(checkpoint), str(tmp_path / "images"), "--out", "out"]
+    assert main(arguments) == main(arguments) == 0  # the second replaces the first
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "bad_images.txt",
+        "contact_sheet.jpg",
+        "predictions.csv",
+    ]
+    assert Path("out/bad_images.txt").read_text() == "Glass/000.jpg\tnot an image in a known format\n"
+    with Path("out/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows[:4]] == ["Glass/000.jpg", "Glass/001.jpg", "Glass/002.jpg", "Metal/000.jpg"]
+    assert sum(float(rows[1][name]) for name in ("Glass", "Metal", "Plastic bag")) == pytest.approx(1, abs=1e-5)
+    said = capsys.readouterr().out
+    assert "unreadable: Glass/000.jpg: not an image" in said
+    assert "9 images in" in said
+    with Image.open("out/contact_sheet.jpg") as picture:
+        assert picture.width > picture.height
+
+
+def test_predictions_do_not_replace_what_is_something_else(
+    checkpoint: Path, tiny_root: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").touch()
+    assert main(["predict", str(checkpoint), str(tiny_root / "val"), "--out", "mine"]) == 1
+    assert "mine is there already" in capsys.readouterr().err
+    assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["predict", "best.ckpt", "nowhere.jpg"], "There is no 'nowhere.jpg'"),
+        (["predict", "best.ckpt", "best.ckpt"], "None of 1 images of best.ckpt could be read: best.ckpt: not an image"),
+        (["predict", "text.ckpt", "best.ckpt"], "text.ckpt is no checkpoint"),
         (["robustness", "nowhere.ckpt"], "There is no checkpoint nowhere.ckpt"),
         (["robustness", "best.ckpt"], "give DATA="),
         (["robustness", "best.ckpt", "--data", "nowhere"], "The data root 'nowhere' does not exist"),
@@ -43,11 +83,14 @@ def test_robustness_prints_a_table_and_keeps_it_beside_the_checkpoint(
 def test_a_mistake_is_one_clear_message_and_exit_code_1(
     checkpoint: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture
 ) -> None:
+    Path("text.ckpt").write_text("no checkpoint")
+    before = sorted(Path().iterdir())
     assert main(arguments) == 1
     said = capsys.readouterr()
     assert message in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
+    assert sorted(path for path in Path().iterdir() if path.name != "data") == before  # but for its image cache
 
 
 def test_classes_that_do_not_fit_are_named(
