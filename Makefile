@@ -45,7 +45,7 @@ $(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	@touch $@
 
-train: setup ## train, test and predict (ARGS="backbone=lcnet_050 trainer.max_epochs=20")
+train: setup ## train, test and predict (ARGS="backbone.name=lcnet_050 trainer.max_epochs=20")
 	$(RUN) $(ARGS)
 
 decompose: setup ## squeeze CHECKPOINT=path to BUDGET=0.6 of its MACs, repair, fine-tune, submit (DATA= as for submit)
@@ -60,7 +60,7 @@ submit: setup ## predict test/NoLabel with CHECKPOINT=path (DATA=folder, else th
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make submit CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	$(RUN) fit=false test=false job_type=submit "checkpoint=$(call quoted,$(CHECKPOINT))" $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
-sweep: setup ## one run for each combination (ARGS="backbone=lcnet_035,lcnet_050"), or a search (ARGS="+sweep=nas")
+sweep: setup ## one run for each combination (ARGS="backbone.name=lcnet_035,lcnet_050"), or a search (ARGS="+sweep=nas")
 	$(RUN) --multirun $(ARGS)
 
 report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=logs/multiruns/<time>)

@@ -1,6 +1,6 @@
 """The one entry: compose a configuration, then fit, test and predict, and return the objective.
 
-python run.py --help shows every setting; python run.py backbone=lcnet_050 trainer.max_epochs=20 changes two.
+python run.py --help shows every setting; python run.py backbone.name=lcnet_050 trainer.max_epochs=20 changes two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training throughput: our epochs beside the bare limit and beside plain PyTorch loops, in one run.
 
     python benchmarks/throughput.py                              # on the demo set
-    python benchmarks/throughput.py datamodule=trash datamodule.root=PATH backbone=shufflenetv2_x0_5
+    python benchmarks/throughput.py datamodule=trash datamodule.root=PATH backbone=shufflenetv2
 
 Arguments are overrides of `run.py`. All train the same network on the same images in the same order, in batches of the
 same size; those that augment use our default augmentation, by the batch:

@@ -176,7 +176,7 @@ def test_renamed_classes_are_refused_when_a_run_is_resumed(
 def test_a_checkpoint_of_another_backbone_is_refused(quick_run: Run) -> None:
     trained = quick_run("test=false", "predict=false")
     with pytest.raises(UserError, match=r"holds a lcnet_035.*lcnet_050"):
-        quick_run(f"checkpoint={trained['checkpoint']}", "backbone=lcnet_050")
+        quick_run(f"checkpoint={trained['checkpoint']}", "backbone.name=lcnet_050")
 
 
 def test_all_images_train_for_a_fixed_number_of_epochs(

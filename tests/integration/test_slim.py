@@ -30,7 +30,7 @@ def counted(model: TrashClassifier) -> int:
 @pytest.fixture
 def wide(quick_run: Run) -> str:
     """Checkpoint of a cut Lite0, trained for an epoch."""
-    network = ("backbone=lite0_cut", "backbone.kwargs.stages=2")
+    network = ("backbone=lite0_cut", "backbone.name=lite0_cut", "backbone.kwargs.stages=2")
     return quick_run(*network, "callbacks.early_stopping=null", "test=false", "predict=false", folder="wide")[
         "checkpoint"
     ]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 QUESTIONS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}
 OPTIONAL = ("experiment", "debug")  # groups of which none need be chosen
+MORE_FILES = ("--config-dir", "-cd", "hydra.searchpath=")
 
 
 def prepare_command_line(arguments: Sequence[str], conf: Path) -> None:
-    """Let an answer be piped into `head`, and refuse a group that is null, for which Hydra has a traceback."""
+    """Let an answer be piped into `head`, and refuse what Hydra has a riddle for: a group of null, a network's name."""
     # Only for answers: in a run a connection that breaks must raise, not kill.
     if hasattr(signal, "SIGPIPE") and any(argument.partition("=")[0] in QUESTIONS for argument in arguments):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -21,3 +22,15 @@ def prepare_command_line(arguments: Sequence[str], conf: Path) -> None:
             if choice not in options:
                 parts = f" Single ones are switched off with {group}.NAME=null." if "default" in options else ""
                 sys.exit(f"{argument}: choose one of {', '.join(options)}.{parts}")
+        if group == "backbone" and not any(argument.startswith(MORE_FILES) for argument in arguments):
+            check_backbone(choice, conf)
+
+
+def check_backbone(choice: str, conf: Path) -> None:
+    """Tell who names a network of timm as if it had a file in conf/backbone/ how it is named."""
+    options = sorted(file.stem for file in (conf / "backbone").glob("*.yaml"))
+    if choice.replace(",", "").isidentifier() and not {*choice.split(",")} <= {*options}:
+        sys.exit(
+            f"backbone={choice}: choose one of {', '.join(options)}. Any network of timm goes by its name: "
+            f"backbone.name={choice}"
+        )

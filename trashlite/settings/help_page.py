@@ -19,10 +19,10 @@ trashlite: train, count and squeeze image classifiers of about a million MACs
 Examples
   python run.py                                       the demo set, no download
   python run.py datamodule=trash datamodule.root=PATH your photographs
-  python run.py backbone=lcnet_050 'image_size=[48,48]' trainer.max_epochs=30
+  python run.py backbone=trashnet_2m 'image_size=[48,48]' trainer.max_epochs=30
   python run.py resume=RUN/checkpoints/last.ckpt      go on with a stopped run
   python run.py fit=false checkpoint=FILE             evaluate a network
-  python run.py -m backbone=lcnet_035,lcnet_050       two runs
+  python run.py -m backbone=trashnet_1m,trashnet_2m   two runs
   python run.py -m +sweep=nas                         a search: docs/sweeps.md
   python run.py experiment=trash9 --help              this page for a recipe
   python run.py KEY=VALUE --cfg job                   show the settings only

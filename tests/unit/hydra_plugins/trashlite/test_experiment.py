@@ -68,10 +68,10 @@ def test_the_experiment_composes_what_the_job_ran_with(overrides: list[str], tmp
 
 
 def test_it_holds_only_differences(tmp_path: Path) -> None:
-    yaml, command = best_experiment(ran(tmp_path, "backbone=lcnet_035", "optimizer.lr=0.5"), tmp_path, "F1 0.5")
+    yaml, command = best_experiment(ran(tmp_path, "backbone=trashnet_1m", "optimizer.lr=0.5"), tmp_path, "F1 0.5")
     assert yaml.startswith("# @package _global_\n")
     assert OmegaConf.to_container(OmegaConf.create(yaml)) == {
-        "defaults": [{"override /backbone": "lcnet_035"}, "_self_"], "optimizer": {"lr": 0.5},
+        "defaults": [{"override /backbone": "trashnet_1m"}, "_self_"], "optimizer": {"lr": 0.5},
     }  # fmt: skip
     assert command in yaml
 
@@ -106,7 +106,7 @@ def test_difference_of_nested_settings() -> None:
 
 def test_composition_works_inside_a_run_of_hydra(tmp_path: Path) -> None:
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
-        assert compose_with({"backbone": "lcnet_035"}).backbone.name == "lcnet_035"
+        assert compose_with({"backbone": "trashnet_1m"}).backbone.name == "trashnet_1m"
 
 
 def test_a_class_that_has_moved_since_is_not_written_down(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_resumed_run_keeps_its_classes_settings_and_network() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["backbone=lcnet_050"], "holds a block_net.*lcnet_050"),
+        (["backbone.name=lcnet_050"], "holds a block_net.*lcnet_050"),
         (["+backbone.kwargs.blocks=[x]"], "backbone.kwargs.blocks"),
     ],
 )

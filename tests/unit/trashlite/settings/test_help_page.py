@@ -72,5 +72,14 @@ def test_a_group_that_is_null_is_told(argument: str) -> None:
         prepare_command_line(["trainer.max_epochs=1", argument], CONF)
 
 
+@pytest.mark.parametrize("choice", ["lcnet_050", "trashnet_1m,lcnet_050"])
+def test_a_network_of_timm_that_is_no_choice_of_the_group_is_told_by_its_name(choice: str) -> None:
+    with pytest.raises(SystemExit, match=rf"choose one of block_net, .*backbone\.name={choice}"):
+        prepare_command_line([f"backbone={choice}"], CONF)
+
+
 def test_other_arguments_pass() -> None:
+    prepare_command_line(["backbone=trashnet_1m,trashnet_2m", "backbone.name=lcnet_050"], CONF)
+    prepare_command_line(["--config-dir", "mine", "backbone=found"], CONF)
+    prepare_command_line(["hydra.searchpath=[file://mine]", "backbone=found"], CONF)
     prepare_command_line(["callbacks.ema=null", "experiment=null", "augmentation=none", "notes=none"], CONF)
