@@ -56,7 +56,7 @@ class DataModule(Part):
 
     @model_validator(mode="after")
     def nothing_is_kept_of_all(self) -> Self:
-        if self.split == "all" and self.fold is not None:
+        if getattr(self, "split", None) == "all" and self.fold is not None:
             raise mistake(f"split=all keeps no image for validation, fold={self.fold} does: choose one of them")
         return self
 
