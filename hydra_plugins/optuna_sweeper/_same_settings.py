@@ -51,11 +51,15 @@ def refusal(study: Study, folder: Path, what: str) -> UserError:
 
 
 def composed(config: DictConfig) -> dict[str, Any]:
-    """Dotted key -> value of the program's configuration, not resolved, and the function that chooses."""
+    """Dotted key -> value of the program's configuration, not resolved, the function that chooses, and constraints."""
     content: Any = OmegaConf.to_container(config, resolve=False)
-    space = content.pop("hydra")["sweeper"].get("custom_search_space")
+    sweeper = content.pop("hydra")["sweeper"]
     kept = {key: value for key, value in content.items() if key not in HARMLESS}
-    return {**dict(leaves(kept)), "hydra.sweeper.custom_search_space": space}
+    space = {
+        "custom_search_space": sweeper.get("custom_search_space"),
+        **dict(leaves(sweeper["constraints"], "constraints.")),
+    }
+    return {**dict(leaves(kept)), **{f"hydra.sweeper.{key}": value for key, value in space.items()}}
 
 
 def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

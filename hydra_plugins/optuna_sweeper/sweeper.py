@@ -1,5 +1,6 @@
 """The plugin that Hydra finds; all the rest waits until a search runs, because Hydra imports it at every start."""
 
+import logging
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -14,6 +15,8 @@ from hydra_plugins.optuna_sweeper._process import JobProcess
 from hydra_plugins.trashlite.jobs import exit_on_sigterm
 from hydra_plugins.trashlite.report import no_report, report_now
 from trashlite.errors import UserError
+
+log = logging.getLogger(__name__)
 
 # Nodes that take any key from the command line: figures, and arguments of whatever class is chosen.
 OPEN = {name: DictConfig({}, flags={"struct": False}) for name in ("sampler", "pruner", "constraints", "params")}
@@ -42,12 +45,15 @@ class OptunaSweeper(Sweeper):
         Raises:
             CompactHydraException: a mistake in the settings, or trials are missing at the end; Hydra prints it.
         """
-        from hydra_plugins.optuna_sweeper._search import Search
-        from hydra_plugins.optuna_sweeper._settings import Settings
-
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
+        log.info("Search %s of %s trials; folder %s", self.settings["study_name"], self.settings["n_trials"],
+                 self.config.hydra.sweep.dir)  # fmt: skip
+
+        from hydra_plugins.optuna_sweeper._search import Search  # a second
+        from hydra_plugins.optuna_sweeper._settings import Settings
+
         exit_on_sigterm()
         search = None
         try:

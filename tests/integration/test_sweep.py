@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -234,23 +235,23 @@ class Postgres:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """PostgreSQL from Debian's package (apt-get install postgresql), as docs/sweeps.md starts it, with a password."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     if initdb is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql, or `make test-full` as root)")
     pytest.importorskip("psycopg", reason="psycopg is not installed (pip install -r requirements-cluster.txt)")
-    base = tmp_path_factory.mktemp("postgres")
+    # Not in pytest's folder: each pytest that starts on this machine closes that one to other users.
+    base = Path(tempfile.mkdtemp(prefix="postgres-"))
     as_user: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
         as_user = ["runuser", "-u", "postgres", "--"]
-        for folder in (base, *base.parents[:2]):
-            folder.chmod(0o755)
         shutil.chown(base, "postgres")
     password = "Sec/r3t-word"  # with a character that divides an address
     (base / "password").write_text(password)
-    (base / "password").chmod(0o644)
+    if as_user:
+        shutil.chown(base / "password", "postgres")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -262,6 +263,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server.do(*options, "start")
     yield server
     server.do("-m", "immediate", "stop")
+    shutil.rmtree(base)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from trashlite.network import load_network, read_checkpoint
 STEP = 0.05
 HIGHEST = 0.9  # share of the dense MACs
 STARTS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+NEIGHBOURS = (0.7, 0.5)  # shares whose plans are tried with one stage dearer, and cheaper
 WEIGHTS = (0.25, 4.0)
 WORTHWHILE = 0.01  # share of the network's MACs: of what costs less the weight is 1
 
@@ -43,9 +44,20 @@ def layer_weights(cfg: DictConfig, trial: Trial) -> dict[str, Any]:
 
 
 def sensitivity_plans(cfg: DictConfig) -> list[dict[str, Any]]:
-    """Points to begin with: the plans of policy=sensitivity, from nearly all MACs down to few."""
+    """Points to begin with: the plans of policy=sensitivity, from nearly all MACs down to few, and their neighbours.
+
+    A neighbour has twice or half the weight for one stage.
+    """
     patterns, least = stages_of(cfg, stage_pattern)
-    return [{"budget": share, **dict.fromkeys(patterns, 1.0)} for share in STARTS if share >= least]
+    plans = {share: {"budget": share, **dict.fromkeys(patterns, 1.0)} for share in STARTS if share >= least}
+    near = [
+        plans[share] | {pattern: weight}
+        for share in NEIGHBOURS
+        if share in plans
+        for pattern in patterns
+        for weight in (2.0, 0.5)
+    ]
+    return [*plans.values(), *near]
 
 
 def stage_pattern(layer: str) -> str:

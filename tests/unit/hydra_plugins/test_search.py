@@ -255,6 +255,13 @@ def test_a_file_that_was_edited_counts_as_other_settings(sweeps: Sweeps) -> None
     assert sweeps.launcher.jobs == []
 
 
+def test_other_constraints_are_other_settings(sweeps: Sweeps) -> None:
+    """The study keeps by how much each trial broke the former ones."""
+    sweeps.run(square, n_trials=1, constraints={"model/macs": 2.0})
+    with pytest.raises(UserError, match=r"constraints.model/macs=2.0 then, 1.0 now"):
+        sweeps.run(square, n_trials=2, constraints={"model/macs": 1.0})
+
+
 def test_a_study_of_a_former_version_goes_on_by_its_command(sweeps: Sweeps) -> None:
     """It had noted no configuration, and its functions may have moved since."""
     sweeps.run(square, "backbone=small", n_trials=1)

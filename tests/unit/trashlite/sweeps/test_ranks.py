@@ -78,7 +78,12 @@ def test_a_search_begins_with_the_plans_of_the_policy(network: nn.Module) -> Non
         drawn = stage_weights(config(), trial)
         assert trial.params == point
         assert drawn["callbacks.low_rank.budget"] == point["budget"]
-        assert set(drawn["callbacks.low_rank.weights"].values()) == {1.0}
+    plans = [point for point in points if all(point[name] == 1 for name in point if name != "budget")]
+    assert plans == points[: len(plans)]  # first the policy's own
+    stages = [name for name in points[0] if name != "budget"]
+    around = [{"budget": share, **dict.fromkeys(stages, 1.0), name: weight}
+              for share in (0.7, 0.5) for name in stages for weight in (2.0, 0.5)]  # fmt: skip
+    assert points[len(plans) :] == around
 
 
 def test_settings_that_limit_ranks_limit_the_space(network: nn.Module) -> None:
