@@ -21,7 +21,7 @@ INPUTS = (
     "datamodule.relabel",
 )
 TEACHER = (
-    "Train one (python run.py experiment=teacher datamodule.root=PATH: 29 minutes on two cores) and give "
+    "Train one (python run.py experiment=teacher datamodule.root=PATH: 17 minutes on two idle cores) and give "
     "lightning_module.teacher=<its run folder>/checkpoints/best.ckpt, or go without: lightning_module.alpha=1 learns "
     "from the labels alone, which costs F1. Networks that are trained already lie in results/ (see the README)."
 )

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["checkpoint=nowhere.ckpt"], ["nowhere.ckpt (checkpoint)"]),
         (["fit=false"], ["checkpoint=PATH"]),
         (["lightning_module=distiller"], ["lightning_module.teacher=PATH", "experiment=teacher", "alpha=1"]),
-        (["lightning_module=distiller", "lightning_module.teacher=[no.ckpt]"], ["no.ckpt", "29 minutes"]),
+        (["lightning_module=distiller", "lightning_module.teacher=[no.ckpt]"], ["no.ckpt", "17 minutes"]),
         (["backbone.weights=no.pth"], ["backbone.weights=no.pth"]),
         (["checkpoint='<run folder of X>/best.ckpt'"], ["checkpoint=PATH", "of X", "docs/recipes.md", "results/"]),
         (["experiment=slim"], ["random weights", "checkpoint=PATH"]),
