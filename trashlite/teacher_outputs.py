@@ -83,7 +83,7 @@ def outputs_key(source: TrainingImages, checkpoint: str | Path) -> str:
         if not isinstance(part, Mixing | RandomCamera)  # which come after the views
     ]
     digest = hashlib.sha256(repr((VERSION, augmentation, source.seed)).encode())
-    # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher's time is dear.
+    # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher takes long.
     for file in (Path(checkpoint), source.images.file):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

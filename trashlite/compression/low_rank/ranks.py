@@ -63,7 +63,7 @@ def select_ranks(
         ratio: one share, or one for each kind.
         budget: MACs of the whole model if above 1, else a share of the dense model's; or one for each group of layers,
             named by a shell pattern (`blocks.0.*`; the first that matches counts): other layers stay dense.
-        weights: how dear the errors of a group of layers are, named as in `budget`; of others: 1.
+        weights: weight of the errors of a group of layers, named as in `budget`; of others: 1.
         moments: from `collect_moments`: errors are then of the outputs, not of the weights.
         calibration: (images, targets) batches for `sensitivity`; `loss(outputs, targets)` is a mean over a batch.
         kinds: kinds to consider for each layer type, see `layers.KINDS`: `budget` and `sensitivity` weigh all of them,
