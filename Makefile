@@ -9,6 +9,7 @@ BENCH ?= throughput
 FORMAT ?= onnx,int8
 OUT ?=
 SOURCE ?=
+MIN_PRECISION ?=
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
 # A path as Hydra reads it.
@@ -16,7 +17,7 @@ quoted = '$(subst ',\',$(1))'
 DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data predict export robustness crops import data-report test test-full lint bench clean clean-logs
+.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data predict calibrate export latency robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,9 +75,17 @@ predict: setup ## classify SOURCE=file, folder, 'pattern', video or camera numbe
 	@test -n "$(CHECKPOINT)" -a -n "$(SOURCE)" || { echo "make predict CHECKPOINT=<run folder>/checkpoints/best.ckpt SOURCE=<image, folder, 'pattern', video or camera number>"; exit 1; }
 	@$(DEPLOY) predict '$(CHECKPOINT)' '$(SOURCE)' $(if $(OUT),--out '$(OUT)') $(ARGS)
 
+calibrate: setup ## probabilities of CHECKPOINT=path to be believed; with MIN_PRECISION=0.9 "unknown" where unsure (DATA=folder)
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make calibrate CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
+	@$(DEPLOY) calibrate '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(if $(MIN_PRECISION),--min-precision $(MIN_PRECISION)) $(ARGS)
+
 export: setup-deploy ## CHECKPOINT=path as a folder that runs without us (FORMAT=onnx,int8; DATA=folder, OUT=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make export CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	@$(DEPLOY) export '$(CHECKPOINT)' --format '$(FORMAT)' $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+
+latency: setup-deploy ## ms an image here of CHECKPOINT="path path …" side by side (FORMAT=torch,onnx,int8,c,…)
+	@test -n "$(CHECKPOINT)" || { echo "Which checkpoints? make latency CHECKPOINT=\"<dense>.ckpt <squeezed>.ckpt\""; exit 1; }
+	@$(DEPLOY) latency $(CHECKPOINT) $(if $(filter command line environment,$(origin FORMAT)),--format '$(FORMAT)') $(ARGS)
 
 robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG, blur, noise, light (DATA=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make robustness CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }

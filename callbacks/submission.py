@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
+from trashlite.calibration import Calibration, read_calibration, softmax
 from trashlite.compression.macs import MacsReport, count_macs
 from trashlite.errors import UserError
 from trashlite.files import to_json, write_texts
@@ -26,7 +28,8 @@ class SubmissionWriter(BasePredictionWriter):
     """Write `submission.csv`, `submission.json` and `submission_info.json` into `output_dir`.
 
     One row for each file under test/NoLabel, sorted by name. A file that could not be read gets the class that was
-    most frequent in training, and is listed in `submission_info.json`.
+    most frequent in training, and is listed in `submission_info.json`, where each other row has the probability of its
+    label, calibrated where the checkpoint is.
 
     Args:
         output_dir: the run's folder.
@@ -53,8 +56,11 @@ class SubmissionWriter(BasePredictionWriter):
             return  # it predicts one batch
         dataset = trainer.datamodule.predict_dataset
         names = [dataset.names[int(i)] for batch in predictions for i in batch["index"]]
-        labels = [pl_module.class_names[int(i)] for batch in predictions for i in batch["label"]]
+        logits = torch.cat([batch["logits"] for batch in predictions]).cpu().numpy()
+        labels = [pl_module.class_names[int(i)] for i in logits.argmax(axis=1)]
         submission = dict(zip(names, labels, strict=True))
+        temperature = ((self.checkpoint and read_calibration(self.checkpoint)) or Calibration()).temperature
+        probabilities = softmax(logits, temperature).max(axis=1).round(6).tolist()
         fallback = pl_module.class_names[int(np.argmax(pl_module.hparams["class_counts"]))]
         unreadable = {bad.name: bad.why for bad in dataset.bad}
         submission |= dict.fromkeys(unreadable, fallback)
@@ -70,6 +76,8 @@ class SubmissionWriter(BasePredictionWriter):
             "class_names": pl_module.class_names,
             "unreadable": unreadable,
             "unreadable_label": fallback if unreadable else None,
+            "temperature": temperature,
+            "probabilities": dict(sorted(zip(names, probabilities, strict=True))),
             "versions": {package: version(package) for package in PACKAGES},
         }
         write_submission(self.output_dir, submission, report, info)

@@ -184,8 +184,7 @@ class TrashClassifier(LightningModule):
         self.log_epoch("test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        probability, label = self(batch["image"]).softmax(dim=1).max(dim=1)
-        return {"index": batch["index"], "label": label, "probability": probability}
+        return {"index": batch["index"], "logits": self(batch["image"]).float()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.configure_optimizer()

@@ -20,7 +20,7 @@ QUICK = (
     "datamodule.batch_size=16",
 )  # fmt: skip
 # Neither a W&B process nor pictures.
-MUTE = ("logger.wandb=null", "callbacks.media=null")
+MUTE = ("logger.wandb=null", "callbacks.media=null", "callbacks.calibration=null")
 
 
 def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
@@ -40,7 +40,8 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
     # A trainer of its own: callbacks of fit, such as the moving average, hold other weights. Of one process: several
     # would each see a share of the images.
     alone = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}
-    trainer = create_trainer(cfg, loggers, {"submission": {"checkpoint": checkpoint}}, **alone)
+    source = {"checkpoint": checkpoint}
+    trainer = create_trainer(cfg, loggers, {"calibration": source, "submission": source}, **alone)
     model = TrashClassifier.load_from_checkpoint(checkpoint)
     input_size = (3, *model.preprocessing["image_size"])
     if cfg.fold_batchnorm:  # the network that predicts is the one whose MACs are told
@@ -64,6 +65,12 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         trainer.predict(model, datamodule=datamodule)
         if not cfg.trainer.get("fast_dev_run"):
             record["submission"] = str(Path(cfg.output_dir) / "submission.json")
+    if cfg.export:
+        record["export"] = export(list(cfg.export), cfg, datamodule, loggers, checkpoint)
+    if "val/latency_ms" in cfg.objective:
+        from trashlite.deployment.compare import onnx_latency  # needs packages that not everybody has
+
+        record["val/latency_ms"] = onnx_latency(model.model.eval(), model.class_names, model.preprocessing)
     report = count_macs(model.model, input_size)
     record |= {
         "model/macs": report.macs,
@@ -71,3 +78,17 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         "model/params": report.params,
     }
     return record
+
+
+def export(
+    formats: list[str], cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger], checkpoint: str
+) -> str:
+    """Export `checkpoint` into the run's folder, tell W&B the table, and return where it lies."""
+    from trashlite.deployment.export import export_checkpoint
+    from trashlite.deployment.table import HEAD, cells_of
+
+    out, rows = export_checkpoint(checkpoint, formats, Path(cfg.output_dir) / "export", datamodule.root)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table("export", columns=list(HEAD), data=[list(cells_of(row)) for row in rows])
+    return str(out)

@@ -46,6 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, help="folder; default: logs/predictions/<time>")
     predict.add_argument("--device", default="cpu", help="such as cpu or cuda; default: cpu")
 
+    calibrate = command("calibrate", run_calibrate, "probabilities to be believed, and when to answer unknown")
+    calibrate.add_argument("--data", help="folder with train/ and val/; default: that of the checkpoint's run")
+    calibrate.add_argument("--min-precision", type=float, help="share of answers that shall be right, such as 0.9")
+
     robustness = command("robustness", run_robustness, "F1 under other resizes, compression, blur, noise and light")
     robustness.add_argument("--data", help="folder with train/ and val/; default: that of the checkpoint's run")
 
@@ -54,6 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--format", default="onnx", help="several with commas; default: onnx")
     export.add_argument("--out", type=Path, help="folder; default: logs/exports/<name of the run>")
     export.add_argument("--max-drop", type=float, default=0.005, help="F1 that quantised formats may lose")
+
+    latency = commands.add_parser("latency", help=(text := "ms an image of several networks here, side by side"))
+    latency.description = text
+    latency.set_defaults(run=run_latency)
+    latency.add_argument("checkpoints", nargs="+", help="the others are compared with the first")
+    latency.add_argument("--format", default="torch,onnx,int8", help="several with commas; default: torch,onnx,int8")
     return parser
 
 
@@ -107,6 +117,24 @@ def run_predict(given: argparse.Namespace) -> None:
     print(f"wrote {out}")
 
 
+def run_calibrate(given: argparse.Namespace) -> None:
+    """Write the calibration, and a picture of it, beside the checkpoint."""
+    from trashlite.calibration import calibrate, write_calibration
+    from trashlite.deployment.data import open_labelled
+    from trashlite.deployment.predictor import Predictor
+    from trashlite.network import read_checkpoint
+    from trashlite.reports.calibration import calibration_figure
+    from trashlite.reports.pictures import save_figure
+
+    _, val = open_labelled(read_checkpoint(given.checkpoint), given.data)
+    logits = Predictor.from_checkpoint(given.checkpoint).logits(val.pixels)
+    found = calibrate(logits, val.targets, given.min_precision)
+    picture = save_figure(
+        calibration_figure(logits, val.targets, found), Path(given.checkpoint).with_suffix(".calibration.png")
+    )
+    print(f"{found.in_words()}\nwrote {write_calibration(given.checkpoint, found)} and {picture}")
+
+
 def run_robustness(given: argparse.Namespace) -> None:
     """Print the table and write it beside the checkpoint."""
     from trashlite.deployment.data import open_labelled
@@ -126,9 +154,23 @@ def run_export(given: argparse.Namespace) -> None:
     from trashlite.deployment.export import export_checkpoint
     from trashlite.deployment.table import describe_machine, export_table
 
-    formats = [name.strip() for name in given.format.split(",") if name.strip()]
-    out, rows = export_checkpoint(given.checkpoint, formats, given.out, given.data, given.max_drop)
+    out, rows = export_checkpoint(given.checkpoint, _listed(given.format), given.out, given.data, given.max_drop)
     print(f"{export_table(rows)}\n\n{describe_machine()}\nwrote {out}")
+
+
+def run_latency(given: argparse.Namespace) -> None:
+    """Print a row for each format and checkpoint."""
+    from trashlite.deployment.compare import compare, latency_table
+    from trashlite.deployment.latency import describe_times
+
+    print(f"{latency_table(compare(given.checkpoints, _listed(given.format)))}\n\n{describe_times()}")
+
+
+def _listed(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError("Which formats? Give some with FORMAT=, with commas between them.")
+    return names
 
 
 if __name__ == "__main__":

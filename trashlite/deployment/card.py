@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trashlite.calibration import Calibration
 from trashlite.metrics import BootstrapF1
 
 RESIZE = {
@@ -32,6 +33,7 @@ def model_card(
     f1: BootstrapF1,
     images: tuple[int, int],
     data: str,
+    calibration: Calibration,
 ) -> str:
     """The card in Markdown.
 
@@ -59,6 +61,7 @@ def model_card(
 | MACs | {macs:,} (thop, BatchNorm folded) |
 | parameters | {parameters:,} |
 | macro F1 | {f1.f1:.4f} on {images[1]} validation images (95 % interval {f1.low:.4f} to {f1.high:.4f}) |
+| probabilities | {calibration.in_words().replace(chr(10), "; ")} |
 | data | {data}: {images[0]} training images |
 
 ## Limits

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
+from trashlite.calibration import calibrate
 from trashlite.compression import count_macs
 from trashlite.deployment.card import model_card
 from trashlite.deployment.data import data_root, open_labelled
@@ -23,7 +24,7 @@ from trashlite.deployment.predictor import Predictor
 from trashlite.deployment.spec import ExportSpec, Format, GoldenImage, LabelledImages
 from trashlite.deployment.table import ExportRow, describe_machine, export_table, judge
 from trashlite.errors import UserError
-from trashlite.files import replacing_folder, write_text
+from trashlite.files import FULL, replacing_folder, write_text
 from trashlite.metrics import bootstrap_f1
 from trashlite.network import read_checkpoint
 
@@ -63,6 +64,8 @@ def export_checkpoint(
     if not len(val.files):
         raise UserError("There are no validation images to judge an export by.")
     logits = predictor.logits(val.pixels)
+    if not predictor.calibration.images:  # nobody has calibrated it
+        predictor.calibration = calibrate(logits, val.targets)
     name, data = export_name(path), data_root(checkpoint, root).resolve().name
     spec = make_spec(name, checkpoint, predictor, train, val, logits, max_drop, data)
     with replacing_folder(out) as folder:
@@ -106,6 +109,7 @@ def make_spec(
         f1=bootstrap_f1(confusion),
         images=(len(train.files), len(val.files)),
         data=data,
+        calibration=predictor.calibration,
     )
     rows = np.concatenate([np.flatnonzero(val.targets == label)[:GOLDEN_PER_CLASS] for label in labels])
     golden = [
@@ -186,6 +190,8 @@ def export_format(
             notes=made.notes,
         )
     except Exception as error:  # exporters and compilers raise nearly anything
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         log.debug("The export to %s failed", name, exc_info=True)
         shutil.rmtree(folder)
         return ExportRow(name, f"failed: {_first_line(error)}", failed=True)

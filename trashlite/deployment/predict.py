@@ -66,7 +66,7 @@ def collect(predictor: Predictor, source: Source, tell: Callable[[Answer], None]
     head = ["frame", "second"] if source.frames else ["file"]
     found = Predictions([*head, "label", "probability", *predictor.class_names])
     every, start = 1, time.perf_counter()
-    with suppress(KeyboardInterrupt if source.live else ()):
+    with suppress(*((KeyboardInterrupt,) if source.live else ())):
         for number, answer in enumerate(predict(predictor, source)):
             _add(found, answer, source.frames)
             if number % every == 0 and answer.prediction is not None:

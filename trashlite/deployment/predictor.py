@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from trashlite.calibration import UNKNOWN, Calibration, read_calibration, softmax
 from trashlite.compression import fold_batchnorm
 from trashlite.data.decode import as_rgb, decode, decode_settings, resize
 from trashlite.data.preprocess import preprocess
-from trashlite.deployment.calibration import UNKNOWN, Calibration, read_calibration, softmax
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 from trashlite.threads import one_thread

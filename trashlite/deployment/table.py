@@ -1,7 +1,5 @@
 """What is told of each exported format: one row a format, for people and for programs."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from trashlite.deployment.latency import cpu_name
+from trashlite.deployment.latency import describe_times
 from trashlite.deployment.spec import ExportSpec
 from trashlite.metrics import paired_f1_difference
 
@@ -79,13 +77,14 @@ def judge(spec: ExportSpec, logits: NDArray[np.floating], reference: NDArray[np.
 
 def export_table(rows: Sequence[ExportRow]) -> str:
     """The rows in Markdown, with their notes below."""
-    lines = [HEAD, ("---",) * len(HEAD), *(_cells(row) for row in rows)]
+    lines = [HEAD, ("---",) * len(HEAD), *map(cells_of, rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     notes = [f"- {row.format}: {note}" for row in rows for note in row.notes]
     return "\n".join([table, *(["", *notes] if notes else [])])
 
 
-def _cells(row: ExportRow) -> tuple[str, ...]:
+def cells_of(row: ExportRow) -> tuple[str, ...]:
+    """A row as text, in the order of `HEAD`."""
     judged = row.judgement
     return (
         row.format,
@@ -106,8 +105,4 @@ def _number(value: float | None, form: str) -> str:
 
 def describe_machine() -> str:
     """Where times were taken."""
-    return (
-        f"Times are of one image at batch 1 on one thread of {cpu_name()} ({os.cpu_count()} cores, "
-        f"{platform.system()} {platform.machine()}); F1 and agreement are of files, each read by the runtime's own "
-        "program where it has one."
-    )
+    return f"{describe_times()} F1 and agreement are of files, each read by the runtime's own program where it has one."

@@ -88,6 +88,15 @@ def summary_table(record: dict[str, Any]) -> Table:
         interval = f"95 % interval {record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
         table.add_row(f"{tested} F1", f"{record['test/f1']:.4f} ({interval})")
         table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
+    if "val/ece" in record:
+        told = (
+            f"{record['val/ece_before']:.3f}, with temperature {record['val/temperature']:.2f}: {record['val/ece']:.3f}"
+        )
+        table.add_row("calibration error", told)
+    if "val/threshold" in record:
+        table.add_row(
+            "unknown", f"below {record['val/threshold']:.3f}; {record['val/coverage']:.1%} of val are answered"
+        )
     score = record.get("test/score", record.get("val/score"))
     if score is not None:
         table.add_row(f"{tested or 'val'} score", f"{score:.4f} (lower is better)")

@@ -19,6 +19,7 @@ from trashlite.settings.types import (
 )
 
 Mode = Literal["min", "max"]
+RatioShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class ModelCheckpoint(Part):
@@ -96,6 +97,13 @@ class Threads(Part):
     min_steps: Count = 100
 
 
+class Calibration(Part):
+    targets: ClassVar = ("callbacks.calibration.ProbabilityCalibration",)
+
+    output_dir: Text
+    min_precision: RatioShare | None
+
+
 class Media(Part):
     targets: ClassVar = ("callbacks.media.ResultPictures",)
 
@@ -122,9 +130,6 @@ class Slimming(Part):
     calibration_images: AtLeast1
     bn_images: AtLeast1
     fold_batchnorm: bool
-
-
-RatioShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class LowRank(Part):
@@ -175,6 +180,7 @@ class Callbacks(Parts):
     learning_rate: LearningRateMonitor | None = None
     threads: Threads | None = None
     progress: EpochProgress | None = None
+    calibration: Calibration | None = None
     media: Media | None = None
     submission: SubmissionWriter | None = None
 

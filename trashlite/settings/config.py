@@ -1,6 +1,7 @@
 """Settings of a whole run, and what they ask of each other."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -29,7 +30,7 @@ ROOT = "a folder with train/<Class>/*.jpg; datamodule=demo needs none"
 Objective = Annotated[
     str,
     Field(
-        pattern=rf"^({VAL_FIGURE}|test/(loss|acc|f1|score|f1_.+|p_f1_above_floor)|model/(macs|flop_counter_macs|params))$"
+        pattern=rf"^({VAL_FIGURE}|val/latency_ms|test/(loss|acc|f1|score|f1_.+|p_f1_above_floor)|model/(macs|flop_counter_macs|params))$"
     ),
 ]
 
@@ -48,6 +49,7 @@ class Config(Group):
     fit: bool
     test: bool
     predict: bool
+    export: list[Literal["onnx", "int8", "c", "c_int8", "html"]]
     show_data: bool
     checkpoint: Text | None
     resume: Text | None
@@ -55,8 +57,8 @@ class Config(Group):
         list[Objective],
         Field(
             min_length=1,
-            description="a list of val/ or test/ loss, acc, f1, score, f1_<class>, or model/ macs, flop_counter_macs, "
-            "params, such as [val/f1, model/macs]",
+            description="a list of val/ or test/ loss, acc, f1, score, f1_<class>, val/latency_ms, or model/ macs, "
+            "flop_counter_macs, params, such as [val/f1, model/macs]",
         ),
     ]
     image_size: ImageSize
@@ -93,6 +95,15 @@ class Config(Group):
             raise mistake(f"datamodule.root=PATH is missing: {ROOT}")
         if self.datamodule.target == PHOTOGRAPHS and root != "???" and not Path(root).expanduser().is_dir():
             raise mistake(f"datamodule.root={root}: there is no such folder. It is {ROOT}")
+        return self
+
+    @model_validator(mode="after")
+    def onnx_is_there(self) -> Self:
+        asking = [f"export={form}" for form in self.export if form in ("onnx", "int8")]
+        asking += [f"objective={figure}" for figure in self.objective if figure == "val/latency_ms"]
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+        if asking and missing:
+            raise mistake(f"{asking[0]} needs the package {missing[0]}: make setup-deploy installs it")
         return self
 
     @model_validator(mode="after")

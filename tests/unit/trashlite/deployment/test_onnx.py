@@ -11,7 +11,7 @@ from PIL import Image
 pytest.importorskip("onnxruntime", reason="make setup-deploy installs onnxruntime")
 onnx = pytest.importorskip("onnx", reason="make setup-deploy installs onnx")
 
-from trashlite.deployment.calibration import Calibration  # noqa: E402
+from trashlite.calibration import Calibration  # noqa: E402
 from trashlite.deployment.onnx import INFER, export, load_infer  # noqa: E402
 from trashlite.deployment.predictor import Predictor  # noqa: E402
 from trashlite.deployment.spec import ExportSpec, LabelledImages  # noqa: E402

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from tests.harness import PROJECT
+from trashlite.calibration import Calibration, write_calibration
 from trashlite.data.decode import BadImageError, decode, decode_settings
 from trashlite.data.preprocess import preprocess
-from trashlite.deployment.calibration import Calibration, write_calibration
 from trashlite.deployment.predictor import Predictor
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint

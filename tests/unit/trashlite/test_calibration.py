@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trashlite.deployment.calibration import (
+from trashlite.calibration import (
     Calibration,
     calibrate,
     calibration_path,
@@ -89,3 +89,10 @@ def test_a_broken_calibration_is_one_clear_line(tmp_path: Path, content: str) ->
     calibration_path(checkpoint).write_text(content)
     with pytest.raises(UserError, match=r"best\.calibration\.json is no calibration"):
         read_calibration(checkpoint)
+
+
+def test_words() -> None:
+    assert Calibration().in_words() == "not calibrated"
+    assert Calibration(2, ece_before=0.15, ece=0.03, images=9).in_words().endswith("2.00: 0.030 (9 validation images)")
+    told = Calibration(2, 0.7, 0.9, 0.91, 0.65, 0.15, 0.03, 9).in_words()
+    assert told.splitlines()[1] == "unknown below 0.700: 65.0% of them are answered, 91.0% rightly"

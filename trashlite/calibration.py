@@ -40,6 +40,16 @@ class Calibration:
     ece: float | None = None
     images: int = 0
 
+    def in_words(self) -> str:
+        """What it is and how good, in one or two lines."""
+        if self.ece is None or self.ece_before is None:
+            return "not calibrated"
+        error = f"calibration error {self.ece_before:.3f}, with temperature {self.temperature:.2f}: {self.ece:.3f}"
+        if self.min_precision is None:
+            return f"{error} ({self.images} validation images)"
+        answered = f"{self.coverage:.1%} of them are answered, {self.precision:.1%} rightly"
+        return f"{error} ({self.images} validation images)\nunknown below {self.threshold:.3f}: {answered}"
+
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """Probabilities (N, C) of logits (N, C)."""

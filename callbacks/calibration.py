@@ -1,0 +1,75 @@
+"""When probabilities are calibrated: after validating by itself, that is with the best checkpoint."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+
+from trashlite.calibration import Calibration, calibrate, write_calibration
+from trashlite.errors import UserError
+from trashlite.reports.calibration import calibration_figure
+from trashlite.reports.pictures import save_figure
+
+log = logging.getLogger(__name__)
+
+
+class ProbabilityCalibration(Callback):
+    """Find the temperature, and when to answer "unknown", and keep both beside the run's best checkpoint.
+
+    Logs `val/ece_before` and `val/ece` (expected calibration error), `val/temperature`, and with a wanted precision
+    `val/threshold` and `val/coverage`; draws `<output_dir>/pictures/calibration.png`. A checkpoint of another run gets
+    no file beside it: `make calibrate` is for that.
+
+    The validation step of the module returns `logits` (N, C) and `target` (N,).
+
+    Args:
+        output_dir: the run's folder.
+        min_precision: share of right answers that is wanted; None: every image is answered.
+        checkpoint: the file that the validated weights came from.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, min_precision: float | None = None, checkpoint: str | Path | None = None
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.min_precision = min_precision
+        self.checkpoint = checkpoint
+        self._outputs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._outputs = []
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._outputs.append((outputs["logits"].float().cpu().numpy(), outputs["target"].cpu().numpy()))
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if not self._outputs:
+            return
+        logits, targets = (np.concatenate(parts) for parts in zip(*self._outputs, strict=True))
+        self._outputs = []
+        found = self._calibrate(logits, targets)
+        figures = {"ece_before": found.ece_before, "ece": found.ece, "temperature": found.temperature}
+        if found.min_precision is not None:
+            figures |= {"threshold": found.threshold, "coverage": found.coverage}
+        pl_module.log_dict({f"val/{name}": value for name, value in figures.items()})
+        path = save_figure(calibration_figure(logits, targets, found), self.folder / "pictures" / "calibration.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("val/calibration", [str(path)])
+        if self.checkpoint and Path(self.checkpoint).resolve().is_relative_to(self.folder.resolve()):
+            write_calibration(self.checkpoint, found)
+
+    def _calibrate(self, logits: np.ndarray, targets: np.ndarray) -> Calibration:
+        try:
+            return calibrate(logits, targets, self.min_precision)
+        except UserError as error:  # after hours of training, no reason to fail
+            log.warning("%s Every image is answered.", error)
+            return replace(calibrate(logits, targets), min_precision=None)
