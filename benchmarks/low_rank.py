@@ -1,4 +1,4 @@
-"""Which way of cutting a trained network's MACs keeps most F1? Ours, simpler decompositions, and two peers, alike.
+"""Comparison of ways to cut a trained network's MACs: ours, simpler decompositions, and two peers, alike.
 
     python benchmarks/low_rank.py --checkpoint logs/runs/…/checkpoints/best.ckpt --data PATH --out results.json
 

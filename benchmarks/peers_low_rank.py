@@ -1,4 +1,4 @@
-"""What low-rank decomposition has to beat at the same MACs: fewer channels, from scratch or by pruning."""
+"""Peers of low-rank decomposition at the same MACs: fewer channels, from scratch or by pruning."""
 
 import copy
 import sys

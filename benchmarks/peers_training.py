@@ -1,4 +1,4 @@
-"""What is done alike to all peers of benchmarks/low_rank.py: data, fine-tuning, F1 and latency."""
+"""Training and measuring shared by all peers of benchmarks/low_rank.py: data, fine-tuning, F1 and latency."""
 
 import argparse
 import statistics

@@ -1,4 +1,4 @@
-"""What the sweeper costs a trial: python benchmarks/sweeper.py [--trials 1000] [--peer PYTHON].
+"""Overhead of the sweeper per trial: python benchmarks/sweeper.py [--trials 1000] [--peer PYTHON].
 
 SQLite storage, objective x². Hydra's launcher is replaced by one that computes the objective from the overrides: what
 is left is the sweeper. PYTHON is an interpreter with hydra-optuna-sweeper, which pins optuna<3 and with it

@@ -112,7 +112,7 @@ def bare(cfg: DictConfig, datamodule: TrashDataModule, steps: int | None = None)
 
 
 def batches(datamodule: TrashDataModule) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the plain loops train on from the cache."""
+    """Batches of the plain loops, from the cache."""
     for batch in map(datamodule.augmented, datamodule.train_dataloader()):
         yield batch["image"], batch["target"]
 

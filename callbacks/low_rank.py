@@ -1,4 +1,4 @@
-"""When a network is decomposed: before its optimizer exists, or when an epoch starts; and how it is repaired."""
+"""Low-rank decomposition before the optimizer exists, or when an epoch starts, and the repair after it."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When MACs are counted: before anything runs, so that a run over its budget costs nothing."""
+"""MACs count before anything runs, so that a run over its budget costs nothing."""
 
 from typing import Any
 

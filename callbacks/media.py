@@ -1,4 +1,4 @@
-"""When results are drawn: after validating and testing by themselves, that is with the best checkpoint."""
+"""Pictures of results, drawn with the best checkpoint, after its validation and test."""
 
 from collections.abc import Sequence
 from pathlib import Path

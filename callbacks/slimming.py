@@ -1,4 +1,4 @@
-"""When a network is slimmed: before its optimizer exists; training then fine-tunes it."""
+"""Channel pruning before the optimizer exists; training then fine-tunes the network."""
 
 from pathlib import Path
 from typing import Any

@@ -131,7 +131,7 @@ class TrashDataModule(pl.LightningDataModule):
             "std": [float(value) for value in std],
         }
         self.relabelled: dict[str, Any] | None = None
-        """What became of the verdicts in `relabel`, for the record of the run."""
+        """Outcome of the verdicts in `relabel`, for the record of the run."""
         self.views = 0
         """So many augmentations of each training image, over and over; 0: always new ones."""
         self._also: dict[str, Mapping[str, Any]] = {}
@@ -145,7 +145,7 @@ class TrashDataModule(pl.LightningDataModule):
 
     @property
     def tested_on(self) -> Literal["test", "val"]:
-        """Which images `test_dataloader` gives: the labelled test images where there are any, else val."""
+        """Part that `test_dataloader` gives: the labelled test images where there are any, else val."""
         return "val" if self.test_dataset is None else "test"
 
     def find_classes(self) -> list[str]:

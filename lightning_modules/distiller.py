@@ -186,7 +186,7 @@ def load_teacher(path: str, class_names: Sequence[str]) -> Teacher:
 
 
 def image_name(number: int) -> str:
-    """What a batch calls the images of the teacher of this number."""
+    """Key of a batch for the images of the teacher of this number."""
     return f"teacher_image_{number}"
 
 

@@ -23,7 +23,7 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass
 class OfflineRun:
-    """What one job told W&B. Nested keys of config and summary are nested dicts."""
+    """Records of one job in W&B. Nested keys of config and summary are nested dicts."""
 
     project: str = ""
     name: str = ""

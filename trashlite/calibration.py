@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Calibration:
-    """How logits become answers, and how good these were on validation.
+    """Calibration: the way from logits to answers, and the quality of these on validation.
 
     Args:
         temperature: logits are divided by it before the softmax.
@@ -149,7 +149,7 @@ def reliability(
 
 
 def calibration_path(checkpoint: str | Path) -> Path:
-    """Where a checkpoint's calibration lies: beside it."""
+    """Path of a checkpoint's calibration: beside it."""
     return Path(checkpoint).with_suffix(".calibration.json")
 
 

@@ -41,7 +41,7 @@ def create_loss(config: Mapping[str, Any], class_counts: Sequence[int]) -> nn.Mo
 
 
 class ClassWeightedLoss(nn.Module):
-    """What the losses of single terms share: class weights, and one form for hard and soft targets.
+    """Base of the losses of single terms: class weights, and one form for hard and soft targets.
 
     `class_weights` is None (all 1), "balanced" (n / (C * count), 0 for a class without images) or C numbers.
     """

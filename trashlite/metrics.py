@@ -1,4 +1,4 @@
-"""What a classifier is judged by: macro F1 over all classes, its uncertainty, and the competition's score."""
+"""Metrics: macro F1 over all classes, its uncertainty, and the competition's score."""
 
 import math
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ def job_overrides(settings: list[str], folder: str, trial: dict[str, Any], confi
 
 
 def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceilings: dict[str, float]) -> Outcome:
-    """How a job ended, from what the launcher handed back."""
+    """End of a job, from the launcher's result."""
     value = job._return_value  # `return_value` would raise, and print a line for each job
     links = {"wandb_id": record["wandb_id"]} if record.get("wandb_id") else {}
     if job.status != JobStatus.COMPLETED:
@@ -43,7 +43,7 @@ def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceili
 
 
 def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]) -> Outcome:
-    """How the job in this folder ended, as its record tells; "stopped" where it tells nothing."""
+    """End of the job in this folder by its record; "stopped" where there is none."""
     record = read_record(folder)
     constraints = broken_by(record, ceilings)
     match record.get("state"):

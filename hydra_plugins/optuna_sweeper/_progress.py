@@ -12,7 +12,7 @@ WIDTH = 44  # characters of a reason
 
 
 class Progress:
-    """How far a search is: trials of how many, values, the best of the first objective, time left.
+    """Progress of a search: trials of how many, values, the best of the first objective, time left.
 
     Args:
         names: of the objectives.

@@ -82,7 +82,7 @@ class Promotion:
         return "\n".join(lines)
 
     def cost_ratio(self) -> float:
-        """How many times the work of a trial a promoted job is."""
+        """Work of a promoted job, in trials."""
         changed = dict(map(parse_override, self.overrides))
         ratios = []
         for key in COST:

@@ -232,7 +232,7 @@ class Search:
         return self.folder / str(number)
 
     def recall(self, number: int, watch: Watch) -> Outcome | None:
-        """How the job of a trial ended whose process is gone; None: the job itself still runs."""
+        """End of a trial's job whose process is gone; None: the job itself still runs."""
         folder = self.job_folder(number)
         if not watch.is_job_gone(folder):
             return None

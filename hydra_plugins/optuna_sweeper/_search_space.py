@@ -17,7 +17,7 @@ from trashlite.errors import UserError
 
 @dataclass
 class SearchSpace:
-    """What every job gets (`fixed`) and what a trial chooses; keys are those of the overrides."""
+    """Settings of every job (`fixed`) and choices of a trial; keys are those of the overrides."""
 
     fixed: list[str] = field(default_factory=list)
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)

@@ -28,7 +28,7 @@ NAMELESS_SECONDS = 20  # from the creation of a trial to its owner's name in it:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its values if complete, else why not; what it says about constraints, attributes to keep."""
+    """End of a job: its values if complete, else the reason; constraints, and attributes to keep."""
 
     state: Literal["complete", "pruned", "failed", "stopped"]
     values: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Count:
-    """How many trials of the study are in which state."""
+    """Number of trials in each state."""
 
     finished: int
     running: int

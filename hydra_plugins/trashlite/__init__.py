@@ -1,1 +1,1 @@
-"""What Hydra knows of trashlite besides the sweeper: resolvers, callbacks, and the report of a multirun."""
+"""Hydra plugins besides the sweeper: resolvers, callbacks, and the report of a multirun."""

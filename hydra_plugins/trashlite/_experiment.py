@@ -92,7 +92,7 @@ def read_config(job: Job) -> DictConfig:
 
 
 def compose_with(choices: dict[str, str]) -> DictConfig:
-    """What `run.py` composes with these options of config groups, with the node `hydra`."""
+    """Configuration that `run.py` composes with these options of config groups, with the node `hydra`."""
     overrides = [f"{group}={option}" for group, option in choices.items()]
     is_inside_run = GlobalHydra.instance().is_initialized()  # at the end of a sweep
     with nullcontext() if is_inside_run else initialize_config_dir(str(CONF), version_base="1.3"):
@@ -106,7 +106,7 @@ def settings_of(config: DictConfig) -> dict[str, Any]:
 
 
 def difference(base: dict[str, Any], config: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
-    """What to merge into `base` to get `config`, and the dotted keys that a merge cannot take away."""
+    """Difference to merge into `base` to get `config`, and the dotted keys that a merge cannot take away."""
     changed: dict[str, Any] = {}
     gone: list[str] = []
     for key in base.keys() - config.keys():

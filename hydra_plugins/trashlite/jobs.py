@@ -42,7 +42,7 @@ def sweep_dir(study_name: str | None, new_folder: str) -> str:
 
 
 def sweep_trial() -> dict[str, Any] | None:
-    """Whose job this is, `study`, `params`, and `number` or `promoted_from`; None outside an Optuna sweep."""
+    """Trial of this job: `study`, `params`, and `number` or `promoted_from`; None outside an Optuna sweep."""
     trial = _of_sweeper("trial")
     return None if trial is None else OmegaConf.to_container(trial)  # type: ignore[return-value]
 
@@ -73,7 +73,7 @@ def _of_sweeper(name: str) -> Any:
 
 
 def show_help(*, _root_: DictConfig) -> str:
-    """What --help prints: a page of our own, as a template of Hydra, which reads `$` as the start of a name."""
+    """Page of --help, as a template of Hydra, which reads `$` as the start of a name."""
     from trashlite.settings.help_page import help_page
 
     settings: dict[str, Any] = OmegaConf.to_container(_root_)  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What only shows from the shell: exit codes, messages, folders, signals."""
+"""The program from the shell: exit codes, messages, folders, signals."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How the program ends when its job is stopped or fails: exit code, message, record."""
+"""End of the program when its job is stopped or fails: exit code, message, record."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a whole run leaves in W&B, read back from its offline files."""
+"""W&B files of a whole run, read back."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -61,7 +61,7 @@ class ShuffleUnit(nn.Module):
         )
 
     def feature_info(self, location: str) -> dict[str, Any]:
-        """What timm's builder asks of a block: its output and width."""
+        """Output and width of the block, for timm's builder."""
         return {"module": "", "num_chs": self.out_chs}
 
     def forward(self, x: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class _Dataflow(TorchDispatchMode):
         self.note_uses(output)
 
     def obstacle(self, norm: _BatchNorm) -> str | None:
-        """Why `norm` cannot be folded into its source; None if it can."""
+        """Reason why `norm` cannot be folded into its source; None if it can."""
         source = self.source.get(norm)
         if type(norm).forward not in KNOWN_FORWARDS:
             return f"{type(norm).__name__} has a forward of its own"
@@ -170,7 +170,7 @@ def _fold(layer: Any, norm: Any) -> None:
 
 
 def _after_norm(norm: nn.Module) -> nn.Module:
-    """What remains of a BatchNorm once it is folded: timm's own carry dropout and activation."""
+    """Rest of a folded BatchNorm: timm's own carry dropout and activation."""
     parts = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]
     parts = [part for part in parts if not isinstance(part, nn.Identity)]
     match parts:

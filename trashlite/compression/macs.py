@@ -46,9 +46,9 @@ class MacsReport:
     input_size: list[int]
     layers: list[LayerMacs]
     not_counted: list[str]
-    """What ran and `counter` took as 0."""
+    """Operations that ran and that `counter` took as 0."""
     differences: list[str]
-    """Where the counters disagree by more than normalisation, pooling and activations account for."""
+    """Layers on which the counters disagree by more than normalisation, pooling and activations account for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON or a checkpoint."""
@@ -131,7 +131,7 @@ class _Recorder:
 
 
 def _version(inputs: tuple[Any, ...]) -> int | None:
-    """How often the first input was written to in place."""
+    """Number of in-place writes to the first input."""
     return inputs[0]._version if inputs and isinstance(inputs[0], Tensor) else None
 
 

@@ -32,7 +32,7 @@ ON_THE_SHEET = 60  # crops on the contact sheet
 
 
 class CropSettings(NamedTuple):
-    """How crops are cut and shared out."""
+    """Settings of cutting crops and of sharing them out."""
 
     pad: float = 0.1
     """Margin on each side, as a share of the box's longer side."""

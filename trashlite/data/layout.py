@@ -34,7 +34,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Layout:
-    """What `scan` found; every list is sorted by the NFC form of the path below `root`."""
+    """Result of `scan`; every list is sorted by the NFC form of the path below `root`."""
 
     root: Path
     train: list[Record]

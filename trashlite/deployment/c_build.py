@@ -74,7 +74,7 @@ class Library:
 
 
 def artefact(folder: Path, spec: ExportSpec, notes: Sequence[str] = ()) -> Artefact:
-    """What is told of a program in a folder.
+    """Facts about a program in a folder.
 
     Raises:
         UserError: there is no C compiler to try it with.

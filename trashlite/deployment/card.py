@@ -1,4 +1,4 @@
-"""What people must know of an exported network before they trust it."""
+"""Model card: the facts to know of an exported network before trusting it."""
 
 from collections.abc import Mapping
 from typing import Any

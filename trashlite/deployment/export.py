@@ -81,7 +81,7 @@ def export_checkpoint(
 
 
 def export_name(path: str | Path) -> str:
-    """What a checkpoint's network is called: its run's folder, in letters, digits and `_`."""
+    """Name of a checkpoint's network: its run's folder, in letters, digits and `_`."""
     folder = Path(path).resolve().parent
     folder = folder.parent if folder.name == "checkpoints" else folder
     return re.sub(r"\W+", "_", folder.name, flags=re.ASCII).strip("_") or "network"

@@ -1,4 +1,4 @@
-"""How long one image takes, on this machine."""
+"""Latency of one image on this machine."""
 
 import os
 import platform
@@ -56,6 +56,6 @@ def torch_milliseconds(network: nn.Module, image_size: Sequence[int], count: int
 
 
 def installed_mb(package: str) -> float:
-    """What an installed package takes on disk, its dependencies not counted."""
+    """Size on disk of an installed package, without its dependencies."""
     files = metadata.files(package) or []
     return sum(path.stat().st_size for file in files if (path := Path(str(file.locate()))).is_file()) / 1e6

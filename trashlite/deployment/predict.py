@@ -24,7 +24,7 @@ THUMBNAIL = 160  # pixels
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a shot: a prediction, or the reason why it could not be read."""
+    """Outcome of a shot: a prediction, or the reason why it could not be read."""
 
     shot: Shot
     prediction: Prediction | None

@@ -20,7 +20,7 @@ BITS = 20  # behind the point, of multipliers that share a shift
 
 @dataclass(frozen=True)
 class Scale:
-    """How the values of a buffer are written in 8 bits."""
+    """Quantisation of a buffer to 8 bits."""
 
     scale: float
     zero: int

@@ -1,4 +1,4 @@
-"""What a classifier loses when a camera or a program makes other pixels of the same images."""
+"""Robustness: the F1 lost when a camera or a program makes other pixels of the same images."""
 
 import io
 import os

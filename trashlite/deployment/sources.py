@@ -48,7 +48,7 @@ class Source:
 
 
 def open_source(text: str) -> Source:
-    """What a user calls the images: a path, a glob pattern, or the number of a camera.
+    """Source of images by the user's name for it: a path, a glob pattern, or the number of a camera.
 
     Raises:
         UserError: there is no such thing, there are no images in it, or the package for videos is not installed.

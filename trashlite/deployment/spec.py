@@ -1,4 +1,4 @@
-"""What an export is made from and what a format gives back: the agreement between `export` and the formats."""
+"""Interface between `export` and the formats: an export's inputs, and a format's results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ class ExportSpec:
 
 @dataclass(frozen=True)
 class Artefact:
-    """What a format wrote into its folder. The functions are used before the folder gets its last name.
+    """Result of a format in its folder. The functions are used before the folder gets its last name.
 
     Args:
         files: what a robot must be given, relative to the folder; their sizes are told.

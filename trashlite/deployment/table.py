@@ -1,4 +1,4 @@
-"""What is told of each exported format: one row a format, for people and for programs."""
+"""Table of an export's formats, for people and for programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a runtime made of the validation images, beside torch.
+    """Results of a runtime on the validation images, beside torch's.
 
     Args:
         logit_difference: largest absolute one, over all images and classes.
@@ -104,5 +104,5 @@ def _number(value: float | None, form: str) -> str:
 
 
 def describe_machine() -> str:
-    """Where times were taken."""
+    """Machine on which times were taken."""
     return f"{describe_times()} F1 and agreement are of files, each read by the runtime's own program where it has one."

@@ -87,7 +87,7 @@ class _Tracer:
         return _Value(torch.arange(self.starts[-1], self.starts[-1] + count).reshape(tuple(shape)))
 
     def lower(self, node: Node) -> Any:
-        """What a call gives; operators that compute are added to the graph."""
+        """Value of a call; operators that compute are added to the graph."""
         name = str(node.target).removeprefix("aten.").partition(".")[0]
         args = [self.argument(value) for value in node.args]
         kwargs = {key: self.argument(value) for key, value in node.kwargs.items()}

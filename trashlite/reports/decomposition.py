@@ -1,4 +1,4 @@
-"""What a decomposition cost and saved: one table from the dense network to the fine-tuned one, and a picture."""
+"""Report of a decomposition: a table from the dense network to the fine-tuned one, and a picture."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What the command line needs before Hydra reads it."""
+"""Preparation of the command line before Hydra reads it."""
 
 import signal
 import sys

@@ -34,7 +34,7 @@ def file_comments(path: Path) -> dict[str, str]:
 
 
 def heading(path: Path) -> str:
-    """What the comment at the top of a file says."""
+    """Comment at the top of a file."""
     return " ".join(_first_lines(path))
 
 

@@ -1,4 +1,4 @@
-"""What values a setting takes, in words."""
+"""Values that a setting takes, in words."""
 
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints

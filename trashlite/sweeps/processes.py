@@ -28,7 +28,7 @@ def this_process() -> dict[str, Any]:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process of this machine started, in ticks of its clock; "" when it is no more; None: unknown."""
+    """Start of a process of this machine, in ticks of its clock; "" when it is no more; None: unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Where a study lies: SQLite in the sweep's folder, PostgreSQL, or a journal; and how to find it again."""
+"""Storage of a study: SQLite in the sweep's folder, PostgreSQL, or a journal; and the way to find it again."""
 
 from __future__ import annotations
 

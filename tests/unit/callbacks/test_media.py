@@ -88,7 +88,7 @@ class Recorder(WandbLogger):
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What was handed to be drawn, by the name of the picture."""
+    """Arguments of each picture that was drawn, by its name."""
     record: dict[str, Any] = {}
 
     def confusion(matrix: np.ndarray, names: list[str], title: str) -> Figure:

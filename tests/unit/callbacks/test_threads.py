@@ -47,7 +47,7 @@ def trainer(tiny_root: Path, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What the number of threads was at each look; each look makes a step and one thread more."""
+    """Number of threads at each look; each look makes a step and one thread more."""
     seen: list[int] = []
 
     def look(step: Callable[[], None], most: int) -> dict[int, float]:

@@ -80,7 +80,7 @@ WARP = BatchAugmentation(RandomGeometry(hflip=0.5, rotate=30, min_crop_area=0.5)
 
 
 def show(datamodule: TrashDataModule, epoch: int, positions: list[int] | None = None) -> dict[str, Tensor]:
-    """What training sees of these images in this epoch."""
+    """Batches of these images in this epoch of training."""
     datamodule.trainer = Trainer(training=True, current_epoch=epoch)
     dataset = datamodule.train_dataset
     return datamodule.on_after_batch_transfer(dataset.__getitems__(positions or range(len(dataset))), 0)

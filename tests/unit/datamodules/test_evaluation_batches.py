@@ -12,7 +12,7 @@ class Blank(nn.Module):
 
 
 class Training:
-    """What a datamodule asks of a trainer."""
+    """Parts of a trainer that a datamodule uses."""
 
     training = True
 

@@ -1,4 +1,4 @@
-"""What Hydra finds of ours when it starts."""
+"""Our plugins as Hydra finds them at its start."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What the plugin does when a search is refused, or ends without its trials."""
+"""The plugin when a search is refused, or ends without its trials."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -33,7 +33,7 @@ class Candidate:
 
 
 def responses(w: Tensor, moments: Tensor | None) -> Tensor:
-    """How much of the output each further row of the first factor adds: (g, R, q, O), orthogonal over R and q.
+    """Share of the output that each further row of the first factor adds: (g, R, q, O), orthogonal over R and q.
 
     Sums of squares over the first r rows are the output energy that the rank-r chain keeps.
     """

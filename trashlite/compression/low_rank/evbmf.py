@@ -1,4 +1,4 @@
-"""How many singular values of a noisy matrix are signal: empirical variational Bayesian matrix factorisation.
+"""Empirical variational Bayesian matrix factorisation: the singular values of a noisy matrix that are signal.
 
 The global analytic solution of Nakajima, Sugiyama, Babacan and Tomioka, "Global analytic solution of fully-observed
 variational Bayesian matrix factorization", JMLR 14 (2013), Theorems 2 and 3 and Corollary 2.

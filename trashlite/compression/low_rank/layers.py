@@ -1,4 +1,4 @@
-"""Which layers can be factorised, in which ways, and why the others are left alone."""
+"""Layers that can be factorised, the ways to do it, and the reasons to leave others alone."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -88,7 +88,7 @@ def finite_weight(name: str, layer: Layer) -> Tensor:
 
 
 def patches(layer: Layer, x: Tensor) -> Tensor:
-    """What each output position sees: (groups, in per group · kh · kw, positions), order as in the flat weight."""
+    """Input patch of each output position: (groups, in per group · kh · kw, positions), order as in the flat weight."""
     if isinstance(layer, nn.Linear):
         return x.reshape(-1, layer.in_features).T[None]
     if isinstance(layer, Conv2dSame):

@@ -1,4 +1,4 @@
-"""How much the loss rises when one layer alone is factorised."""
+"""Sensitivity: the rise of the loss when one layer alone is factorised."""
 
 import copy
 from collections.abc import Callable, Iterable, Mapping

@@ -78,7 +78,7 @@ def new_keys(images: Tensor) -> Tensor:
 
 
 def random_bits(keys: Tensor, numbers: Tensor) -> Tensor:
-    """What SplitMix64 seeded with `keys` gives at the places `numbers`, from 0; int64, any shapes that fit."""
+    """Output of SplitMix64 seeded with `keys` at the places `numbers`, from 0; int64, any shapes that fit."""
     bits = keys + STEP * (numbers + 1)
     for shift, factor in zip((30, 27), FACTORS, strict=True):
         bits = (bits ^ _shifted(bits, shift)) * factor

@@ -48,7 +48,7 @@ DEFAULT = tuple(name for name in (*GEOMETRIC, *PIXEL) if name != "invert")
 
 
 class Draw(NamedTuple):
-    """What each image drew: operation numbers and signed levels, (N,num_ops) each."""
+    """Draws of each image: operation numbers and signed levels, (N,num_ops) each."""
 
     operation: Tensor
     level: Tensor

@@ -24,7 +24,7 @@ class Canvas:
 
     @property
     def alpha(self) -> Field:
-        """How much covers each pixel, (SIDE, SIDE)."""
+        """Coverage of each pixel, (SIDE, SIDE)."""
         return self.planes[3]
 
     def paint(self, mask: Field, colour: Iterable[float], opacity: float = 1.0) -> None:

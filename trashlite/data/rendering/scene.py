@@ -36,7 +36,7 @@ def _resized(thing: Image.Image, across: float, down: float) -> Image.Image:
 
 
 def _ground(rng: Rng, height: int, width: int) -> Field:
-    """What lies behind the object, (H, W, 3): a wall, concrete, wood, grass, tiles, a belt or rubbish."""
+    """Background of the object, (H, W, 3): a wall, concrete, wood, grass, tiles, a belt or rubbish."""
     shape = height, width
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / 100
     tone: Field = np.array(_TONES[rng.integers(len(_TONES))]) + rng.normal(0, 0.05, 3)

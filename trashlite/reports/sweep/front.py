@@ -129,7 +129,7 @@ def draw_score(axes: Axes, constants: dict[str, float]) -> None:
 
 
 def label_place(axes: Axes, line: np.ndarray) -> tuple[float, float] | None:
-    """Where a contour, points (N, 2), is labelled: well inside the frame, on the side that the front leaves empty."""
+    """Place of a contour's label, points (N, 2): well inside the frame, on the side that the front leaves empty."""
     across, up = axes.transAxes.inverted().transform(axes.transData.transform(line)).T
     inside = (across > 0.04) & (across < 0.96) & (up > 0.04) & (up < 0.96)
     if inside.sum() < 10:

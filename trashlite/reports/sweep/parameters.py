@@ -1,4 +1,4 @@
-"""What a sweep varied, and how much each of it mattered.
+"""Parameters that a sweep varied, and the importance of each.
 
 From the Optuna study where there is one; a basic sweep is treated as if its overrides had been suggested.
 """
@@ -35,7 +35,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the jobs varied.
+    """Parameters that the jobs varied.
 
     `chosen[i]` holds the values of `jobs[i]`, numbers or strings; conditional parameters may be absent.
     """

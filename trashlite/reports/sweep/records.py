@@ -27,7 +27,7 @@ class Job:
     folder: Path
     state: str
     reason: str = ""
-    """Why it is not completed."""
+    """Reason why it is not completed."""
     overrides: tuple[str, ...] = ()
     """Those of the command line, in Hydra's grammar, with what a resume changed."""
     f1: float | None = None
@@ -44,7 +44,7 @@ class Job:
     settings: dict[str, Any] = field(default_factory=dict)
     """The overrides as key and plain value; the last one of a key counts."""
     trial_params: dict[str, Any] = field(default_factory=dict)
-    """What an Optuna trial chose, under the names of its search space."""
+    """Choices of an Optuna trial, under the names of its search space."""
     data: str = ""
     """Its data set's folder, of which `read_jobs` makes a name: figures of two data sets cannot be compared."""
     kind: str = "train"

@@ -42,7 +42,7 @@ Experiment = Callable[[Job, Path, str], tuple[str, str]]
 
 @dataclass
 class Report:
-    """What was written, and what was left out and why."""
+    """Files that were written, and those left out with the reason."""
 
     table: SweepTable
     pictures: dict[str, Path] = field(default_factory=dict)
@@ -183,5 +183,5 @@ def markdown(title: str, report: Report, experiment: str | None) -> str:
 
 
 def reasons_of(table: SweepTable) -> list[str]:
-    """Why jobs have no result, in a line each."""
+    """Reasons why jobs have no result, a line each."""
     return [f"job {job.name} {job.state}: {' '.join(job.reason.split())}" for job in table.unfinished]

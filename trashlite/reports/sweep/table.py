@@ -118,7 +118,7 @@ class SweepTable:
 
     @property
     def meaning(self) -> str:
-        """What a job in the front is, as a sentence that goes on after the mark."""
+        """Meaning of the front's mark, as a sentence that goes on after it."""
         others = "on the same data " if len(self.data_sets) > 1 else ""
         if not self.has_trade_off:
             return f"the highest F1 {others}(all jobs have the same MACs)"

@@ -32,7 +32,7 @@ def ran(folder: Path, *overrides: str, hydra: str = ".hydra") -> Job:
 
 
 def again(folder: Path, yaml: str, command: str) -> Any:
-    """What the command composes, with the file where it says."""
+    """Configuration of the command, with the file where it says."""
     (folder / "experiment").mkdir(exist_ok=True)
     (folder / "experiment" / "best_experiment.yaml").write_text(yaml)
     python, program, option, config_dir, *overrides = shlex.split(command)

@@ -1,4 +1,4 @@
-"""What a job of a sweep knows of itself."""
+"""Facts that a job of a sweep knows of itself."""
 
 import pytest
 

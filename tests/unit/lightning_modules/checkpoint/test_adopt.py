@@ -1,4 +1,4 @@
-"""Which settings a checkpoint speaks for, and which the command or its experiment has taken."""
+"""Settings that a checkpoint speaks for, and those that the command or its experiment has taken."""
 
 from typing import Any
 

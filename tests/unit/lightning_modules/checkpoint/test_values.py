@@ -22,7 +22,7 @@ CALL = {"_target_": "torch.hub.load", "repo_or_dir": "evil", "source": "local", 
 
 @pytest.fixture(scope="module")
 def honest() -> dict[str, Any]:
-    """What a run of the default configuration leaves."""
+    """Checkpoint of a run of the default configuration."""
     cfg = compose_config("backbone.name=lcnet_035", "datamodule=trash", "datamodule.root=photos")
     backbone = {"name": "lcnet_035", "kwargs": {}, "pretrained": False, "weights": None}
     preprocessing = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}

@@ -60,7 +60,7 @@ def test_nothing_matched(tmp_path: Path) -> None:
 
 
 class Unsafe:
-    """What a pickle must not be allowed to bring in."""
+    """Object that a pickle must not be allowed to bring in."""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ TARGETS = np.repeat(np.arange(3), COUNTS)
 
 
 def drawn(sampler: EpochSampler, epochs: int = 20) -> np.ndarray:
-    """How often each image was drawn over some epochs."""
+    """Number of draws of each image over some epochs."""
     counts = np.zeros(len(sampler), dtype=int)
     for epoch in range(epochs):
         sampler.set_epoch(epoch)

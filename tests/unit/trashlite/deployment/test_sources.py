@@ -1,4 +1,4 @@
-"""What can be named as a source of images."""
+"""Sources of images by name."""
 
 import sys
 from pathlib import Path

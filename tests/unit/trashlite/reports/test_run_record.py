@@ -1,4 +1,4 @@
-"""What a run ends with."""
+"""Record and summary of a run."""
 
 import io
 import json

@@ -16,7 +16,7 @@ from trashlite.sweeps.keep_network import export_backbone
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
-    """What a run of a block_net at 32x48 leaves."""
+    """Folder of a run of a block_net at 32x48."""
     blocks = "[ds_r1_k3_s2_c16,[ir_r1_k3.5_s2_e2_c24_nhs,ir_r1_k3_s1_e2_c24]]"
     cfg = compose_config("backbone=block_net", f"backbone.kwargs.blocks={blocks}", "image_size=[32,48]",
                          "resize_mode=landscape", "output_dir=none")  # fmt: skip

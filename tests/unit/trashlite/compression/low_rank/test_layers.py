@@ -1,4 +1,4 @@
-"""What is factorised, what is left alone and why."""
+"""Layers that are factorised, those left alone, and the reasons."""
 
 import pytest
 import torch
