@@ -122,7 +122,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     if cfg.show_data:
         from trashlite.reports.data import show_data
 
-        for path in show_data(datamodule, Path(cfg.output_dir)):
+        for path in show_data(datamodule, Path(cfg.output_dir) / "pictures"):
             log.info("wrote %s", path)
         return {}, None
     loggers = create_loggers(cfg, sweep_trial())

