@@ -59,6 +59,13 @@ class App:
         path = self.folder / "calls.txt"
         return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
+    def wait_for_calls(self, count: int, processes: Sequence[subprocess.Popen]) -> None:
+        """Wait until so many jobs have begun, as long as one of the processes lives."""
+        while len(self.calls()) < count:
+            ended = [process.communicate()[0] for process in processes if process.poll() is not None]
+            assert len(ended) < len(processes), ended
+            time.sleep(0.01)
+
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
@@ -101,9 +108,7 @@ def test_a_setting_that_does_not_exist_ends_the_sweep_at_once(app: App) -> None:
 )
 def test_a_stop_ends_cleanly(app: App, how: signal.Signals, code: int) -> None:
     process = app.start("hold=1", "hydra.sweeper.n_trials=100")
-    while len(app.calls()) < 2:
-        time.sleep(0.05)
-        assert process.poll() is None
+    app.wait_for_calls(2, [process])
     os.killpg(process.pid, how)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == code
@@ -125,10 +130,7 @@ def kill_and_resume(app: App, processes: int, *arguments: str, seed: int) -> Non
     for _ in range(5):
         victim = rng.randrange(processes)
         # Counted in trials, not in seconds: the fifth kill comes before the last trial on any machine.
-        wanted = len(app.calls()) + rng.randint(1, 3)
-        while len(app.calls()) < wanted:
-            assert any(process.poll() is None for process in running)
-            time.sleep(0.01)
+        app.wait_for_calls(len(app.calls()) + rng.randint(1, 3), running)
         time.sleep(rng.uniform(0, 0.05))
         os.killpg(running[victim].pid, signal.SIGKILL)
         running[victim].communicate()
@@ -170,13 +172,15 @@ def test_two_hosts_share_a_study(app: App, tmp_path: Path) -> None:
     running = []
     for host in ("one", "two"):
         app.environment["FAKE_HOST"] = host
-        running.append(app.start("hydra.sweeper.n_trials=16", "sleep=0.3", "hydra.sweeper.max_failure_rate=0"))
+        running.append(app.start("hydra.sweeper.n_trials=8", "+wait_for=go", "hydra.sweeper.max_failure_rate=0"))
+    app.wait_for_calls(2, running)  # each has one, that the other sees run
+    (app.folder / "go").touch()
     for process in running:
         output, _ = process.communicate(timeout=180)
         assert process.returncode == 0, output
-    assert [trial.state for trial in app.trials] == [TrialState.COMPLETE] * 16
+    assert [trial.state for trial in app.trials] == [TrialState.COMPLETE] * 8
     assert {trial.user_attrs["owner"]["host"].split()[0] for trial in app.trials} == {"one", "two"}
-    assert len(set(app.calls())) == len(app.calls()) == 16
+    assert len(set(app.calls())) == len(app.calls()) == 8
 
 
 @pytest.mark.slow
@@ -200,15 +204,11 @@ def test_jobs_that_outlive_their_sweeper_are_not_run_twice(app: App) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -r requirements-cluster.txt")
     given = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4")
     first = app.start(*given, "+wait_for=go", "hydra.sweeper.study_name=s")
-    while len(app.calls()) < 2:
-        assert first.poll() is None
-        time.sleep(0.05)
+    app.wait_for_calls(2, [first])
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     second = app.start(*given, "+wait_for=go", "hydra.sweeper.study_name=s")
-    while len(app.calls()) < 4:  # it begins the two trials that nobody has begun
-        assert second.poll() is None
-        time.sleep(0.05)
+    app.wait_for_calls(4, [second])  # it begins the two trials that nobody has begun
     (app.folder / "go").touch()
     output, _ = second.communicate(timeout=120)
     assert second.returncode == 0, output
@@ -281,15 +281,14 @@ def test_two_processes_share_a_postgresql_study_and_survive_kills(app: App, post
 
 @pytest.mark.slow
 def test_a_server_that_is_away_for_a_while_is_waited_for(app: App, postgres: Postgres, tmp_path: Path) -> None:
-    """It stops in the middle of trials, and comes back when both processes have told that it is away."""
+    """It stops in the middle of a trial of each process, and comes back when both have told that it is away."""
     app.environment["PGPASSWORD"] = postgres.password
     given = (f"hydra.sweeper.storage={postgres.url}", "hydra.sweeper.study_name=away", "hydra.sweeper.n_trials=12",
-             "sleep=0.5", "hydra.sweeper.max_failure_rate=0")  # fmt: skip
+             "+wait_for=go", "hydra.sweeper.max_failure_rate=0")  # fmt: skip
     running = [app.start(*given) for _ in range(2)]
-    while len(app.calls()) < 4:
-        assert all(process.poll() is None for process in running)
-        time.sleep(0.05)
+    app.wait_for_calls(2, running)
     postgres.do("-m", "fast", "stop")
+    (app.folder / "go").touch()  # both have a result to tell, and nobody to tell it to
     told = []
     for process in running:
         assert process.stdout is not None
