@@ -1,6 +1,8 @@
-"""The data set in the competition's layout, for Lightning."""
+"""Data sets in the competition's layout, for Lightning.
 
-import math
+Long by its settings, each of which has an argument here and a line in the docstring.
+"""
+
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +13,21 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
+from datamodules.loaders import evaluation_loader, training_loader
 from trashlite.data.augmentation import BatchAugmentation
 from trashlite.data.augmentation.draws import image_keys, new_keys
-from trashlite.data.cache import BadImage, Cache, Rows, open_cache
-from trashlite.data.dataset import UNKNOWN, CachedImages, collate
-from trashlite.data.decode import Kernel, ResizeMode, decode_settings
-from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED, Layout, Record, scan
-from trashlite.data.preprocess import augment, mix, preprocess
-from trashlite.data.relabel import Verdicts
-from trashlite.data.sampling import EpochSampler, Sampling
-from trashlite.data.split import split_labelled, stratified_split
+from trashlite.data.cache import BadImage, Rows
+from trashlite.data.dataset import CachedImages
+from trashlite.data.decode import Kernel, ResizeMode
+from trashlite.data.folder import DataFolder, listed
+from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED
+from trashlite.data.preprocess import OVERSAMPLED, augmented_batch, evaluation_batch, preprocess
+from trashlite.data.sampling import Sampling
+from trashlite.data.split import stratified_split
 from trashlite.errors import UserError
 from trashlite.files import write_text
-
-OVERSAMPLED = "oversampled"  # in a batch: the training images at `oversample` times the size
 
 Split = Literal["given", "merge", "all"]
 OnBadImage = Literal["skip", "raise"]
@@ -104,11 +105,16 @@ class TrashDataModule(pl.LightningDataModule):
         super().__init__()
         # Plain values: a checkpoint loads with weights_only. logger=False: the run logs its whole config.
         self.save_hyperparameters({name: _plain(value) for name, value in settings.items()}, logger=False)
-        _check_choice("split", split, get_args(Split))
-        _check_choice("on_bad_image", on_bad_image, get_args(OnBadImage))
-        _check_choice("resize_mode", resize_mode, get_args(ResizeMode))
-        _check_choice("resize_kernel", resize_kernel, get_args(Kernel))
-        _check_choice("sampling", sampling, get_args(Sampling))
+        choices = {
+            "split": Split,
+            "on_bad_image": OnBadImage,
+            "resize_mode": ResizeMode,
+            "resize_kernel": Kernel,
+            "sampling": Sampling,
+        }
+        for name, known in choices.items():
+            if settings[name] not in get_args(known):
+                raise UserError(f"datamodule.{name}={settings[name]!r} is none of {', '.join(get_args(known))}.")
         if split == "all" and fold is not None:
             raise UserError(
                 f"datamodule.split=all keeps no image for validation, fold={fold} does: choose one of them."
@@ -130,13 +136,10 @@ class TrashDataModule(pl.LightningDataModule):
             "mean": [float(value) for value in mean],
             "std": [float(value) for value in std],
         }
-        self.relabelled: dict[str, Any] | None = None
-        """Outcome of the verdicts in `relabel`, for the record of the run."""
         self.views = 0
         """So many augmentations of each training image, over and over; 0: always new ones."""
         self._also: dict[str, Mapping[str, Any]] = {}
-        self._layout: Layout | None = None
-        self._opened: dict[str, CachedImages] = {}
+        self._folder: DataFolder | None = None
 
     @property
     def has_val(self) -> bool:
@@ -148,181 +151,112 @@ class TrashDataModule(pl.LightningDataModule):
         """Part that `test_dataloader` gives: the labelled test images where there are any, else val."""
         return "val" if self.test_dataset is None else "test"
 
+    @property
+    def relabelled(self) -> dict[str, Any] | None:
+        """Outcome of the verdicts in `relabel`, for the record of the run."""
+        return self.folder.relabelled
+
     def find_classes(self) -> list[str]:
         """The classes, before any image is decoded."""
-        return self._scan().class_names
+        return self.folder.layout.class_names
 
     def prepare_data(self, stage: str | None = None) -> None:
         """Decode what a stage, by default the trainer's, needs into the cache: only unlabelled images for `predict`."""
         if stage is None and self.trainer and self.trainer.state.fn:
             stage = str(self.trainer.state.fn.value)
-        layout = self._scan()
         if stage != "predict":
-            self._open("labelled", [*layout.train, *layout.val])
-            self._open("test", layout.test)
-        self._open("unlabelled", layout.unlabelled)
+            self.folder.open("labelled")
+            self.folder.open("test")
+        self.folder.open("unlabelled")
 
     def setup(self, stage: str | None = None) -> None:
         """Open the data sets: only the unlabelled one for `predict`, all for any other stage."""
-        layout = self._scan()
+        layout = self.folder.layout
         if not self.class_names:
             raise UserError(
                 f"There are no classes in {str(self.root)!r} (train/<Class>). Images to predict alone need a "
                 f"checkpoint, which brings its classes.\n{HOW_TO_GET_DATA}"
             )
         if stage != "predict" and not hasattr(self, "train_dataset"):
-            self._setup_labelled(layout)
+            self._setup_labelled()
         if layout.unlabelled and self.predict_dataset is None:
-            self._setup_unlabelled(layout)
+            self.predict_dataset = self.folder.open("unlabelled")
+            self._report(self.predict_dataset.bad, "given the most frequent class, so that each file has a row")
 
-    def _scan(self) -> Layout:
-        if self._layout is None:
-            self._layout = scan(self.root, self.class_names)
-            if self.hparams["relabel"]:
-                self._layout, self.relabelled = Verdicts.read(self.hparams["relabel"]).apply(self._layout)
-            self.class_names = self._layout.class_names
-            counts = Counter(record.class_name for record in self._layout.train)
+    @property
+    def folder(self) -> DataFolder:
+        """The files below `root`; from the first look at them on the classes are known."""
+        if self._folder is None:
+            settings = {"relabel": self.hparams["relabel"], "strict": self.hparams["on_bad_image"] == "raise"}
+            folder = DataFolder(self.root, self.preprocessing, self.hparams["cache_dir"], self.class_names, **settings)
+            layout = folder.layout
+            self._folder, self.class_names = folder, layout.class_names
+            counts = Counter(record.class_name for record in layout.train)
             self.class_counts = [counts[name] for name in self.class_names]
-            for warning in self._layout.warnings:
+            for warning in layout.warnings:
                 rank_zero_warn(f"{self.root}: {warning}")
-        return self._layout
+        return self._folder
 
-    def _open(self, part: str, records: list[Record]) -> CachedImages:
-        """All images of a part, the bad ones as black rows."""
-        if part not in self._opened:
-            paths = [record.path for record in records]
-            cache = self._open_cache(part, paths, self.preprocessing)
-            base = self.root / "test" / UNLABELLED if part == "unlabelled" else self.root
-            names = [path.relative_to(base).as_posix() for path in paths]
-            wanted = [part == "unlabelled" or record.class_name is not None for record in records]
-            bad = [BadImage(paths[at], why, names[at]) for at, why in cache.bad.items() if wanted[at]]
-            if bad and part != "unlabelled" and self.hparams["on_bad_image"] == "raise":
-                raise UserError(
-                    f"{len(bad)} images cannot be read:\n{_listed(bad[:10])}\n"
-                    "Mend or remove them, or leave them out with datamodule.on_bad_image=skip."
-                )
-            label = {name: position for position, name in enumerate(self.class_names)}
-            self._opened[part] = CachedImages(
-                paths,
-                names,
-                np.array([label.get(record.class_name or "", UNKNOWN) for record in records], dtype=np.int64),
-                Rows(cache.file, np.arange(len(paths))),
-                bad,
-            )
-        return self._opened[part]
-
-    def _open_cache(self, part: str, paths: list[Path], preprocessing: Mapping[str, Any]) -> Cache:
-        return open_cache(part, self.root, paths, Path(self.hparams["cache_dir"]), **decode_settings(preprocessing))
-
-    def _setup_labelled(self, layout: Layout) -> None:
-        pool = self._open("labelled", [*layout.train, *layout.val])
-        good = self._labelled(pool)
-        given = self.hparams["split"] == "given" and self.hparams["fold"] is None
-        if layout.val and given and not (good >= len(layout.train)).any():
-            raise UserError(
-                f"None of the {len(layout.val)} images in {str(self.root / 'val')!r} can be read, the first: "
-                f"{_listed(pool.bad[-len(layout.val) :][:1])}. Mend them, or cut val anew: datamodule.split=merge"
-            )
+    def _setup_labelled(self) -> None:
         how = {name: self.hparams[name] for name in ("split", "fold", "val_ratio", "seed")}
-        train, val = split_labelled(pool.targets[good], good >= len(layout.train), **how)
-        val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
-        train_bad = [bad for bad in pool.bad if bad not in val_bad]
-        self.train_dataset = pool.subset(good[train], train_bad)
-        self.val_dataset = pool.subset(good[val], val_bad)
+        train, self.val_dataset = self.folder.train_and_val(**how)
         if self.hparams["train_fraction"] < 1 and len(train):
-            targets = self.train_dataset.targets
-            kept, _ = stratified_split(targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
-            self.train_dataset = self.train_dataset.subset(kept, train_bad)
+            kept, _ = stratified_split(train.targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
+            train = train.subset(kept, train.bad)
         if self.hparams["oversample"] > 1:
             size = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
             large = self.labelled_images({**self.preprocessing, "image_size": size})
-            self.train_dataset.also[OVERSAMPLED] = Rows(large.file, self.train_dataset.images.rows)
-        self.class_counts = np.bincount(self.train_dataset.targets, minlength=len(self.class_names)).tolist()
-
-        test = self._open("test", layout.test)
-        tested = self._labelled(test)
-        self.test_dataset = test.subset(tested, test.bad) if len(tested) else None
-        self._report([*pool.bad, *test.bad], "left out")
-
-    @staticmethod
-    def _labelled(dataset: CachedImages) -> np.ndarray:
-        """Positions of the readable images that have a class: those dropped by `relabel` have none."""
-        readable = dataset.readable()
-        return readable[dataset.targets[readable] != UNKNOWN]
-
-    def _setup_unlabelled(self, layout: Layout) -> None:
-        self.predict_dataset = self._open("unlabelled", layout.unlabelled)
-        self._report(self.predict_dataset.bad, "given the most frequent class, so that each file has a row")
+            train.also[OVERSAMPLED] = Rows(large.file, train.images.rows)
+        self.train_dataset = train
+        self.class_counts = np.bincount(train.targets, minlength=len(self.class_names)).tolist()
+        self.test_dataset = self.folder.test()
+        self._report([*self.folder.open("labelled").bad, *self.folder.open("test").bad], "left out")
 
     @rank_zero_only
     def _report(self, bad: list[BadImage], fate: str) -> None:
         if not bad:
             return
         # Each stage reports its own: the list holds all that were opened so far.
-        known = [image for dataset in self._opened.values() for image in dataset.bad]
         report = Path(self.hparams["report_dir"] or self.hparams["cache_dir"]) / "bad_images.txt"
-        write_text(report, _listed(known) + "\n")
+        write_text(report, listed(self.folder.bad) + "\n")
         rank_zero_warn(
-            f"{len(bad)} images cannot be read and are {fate}. All are listed in {report}; "
-            f"the first: {_listed(bad[:1])}"
+            f"{len(bad)} images cannot be read and are {fate}. All are listed in {report}; the first: {listed(bad[:1])}"
         )
 
     def train_dataloader(self) -> DataLoader:
         """Training batches in the order of `EpochSampler`."""
-        dataset, batch_size = self.train_dataset, self.hparams["batch_size"]
-        sampler = EpochSampler(
-            dataset.targets, self.hparams["sampling"], self.hparams["smoothing_k"], self.hparams["seed"]
-        )
-        if self.trainer is not None:  # Lightning draws the first batches of a resumed run before it sets the epoch
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
-        size = math.ceil(len(dataset) / (self.trainer.world_size if self.trainer else 1))
-        # BatchNorm cannot train on one image: a last batch of one is dropped, any other image is seen.
-        drop_last = size > batch_size and size % batch_size == 1
-        return self._loader(dataset, "training", batch_size, sampler=sampler, drop_last=drop_last)
+        names = ("batch_size", "sampling", "smoothing_k", "seed", "num_workers")
+        settings = {name: self.hparams[name] for name in names}
+        return training_loader(self._some(self.train_dataset, "training"), self.trainer, **settings)
 
     def val_dataloader(self) -> DataLoader:
         """Validation batches, in the order of the files."""
         if not self.has_val:
             raise UserError("datamodule.split=all keeps no image for validation.")
-        return self._whole("validation", self.val_dataset)
+        return self._evaluation_loader(self.val_dataset, "validation")
 
     def test_dataloader(self) -> DataLoader:
         """Labelled test images, or validation images where there are none (`tested_on` says which)."""
         if self.test_dataset is None:
             return self.val_dataloader()
-        return self._whole("test", self.test_dataset)
+        return self._evaluation_loader(self.test_dataset, "test")
 
     def predict_dataloader(self) -> DataLoader:
         """Every file of test/NoLabel, unreadable ones as black images (`predict_dataset.bad` says which)."""
-        return self._loader(self.predict_dataset, f"test/{UNLABELLED}", self.hparams["eval_batch_size"])
+        return self._evaluation_loader(self.predict_dataset, f"test/{UNLABELLED}")
 
-    def _whole(self, kind: str, dataset: CachedImages) -> DataLoader:
-        """All images in order, in each of several processes: shares of equal length would need some images twice."""
-        # Lightning leaves a DistributedSampler as it is.
-        sampler: Any = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False) if dataset else None
-        return self._loader(dataset, kind, self.hparams["eval_batch_size"], sampler=sampler)
+    def _evaluation_loader(self, dataset: CachedImages | None, kind: str) -> DataLoader:
+        size, workers = self.hparams["eval_batch_size"], self.hparams["num_workers"]
+        return evaluation_loader(self._some(dataset, kind), self.trainer, size, workers)
 
-    def _loader(self, dataset: CachedImages | None, kind: str, batch_size: int, **options: Any) -> DataLoader:
+    def _some(self, dataset: CachedImages | None, kind: str) -> CachedImages:
         if not dataset:
             raise UserError(f"There are no readable {kind} images in {str(self.root)!r}.\n{HOW_TO_GET_DATA}")
-        workers = self.hparams["num_workers"]
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            # Pinning speeds up nothing but the copy to a GPU.
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            collate_fn=collate,
-            # Else every pass takes a number from the global generator, which augmentation and dropout draw from.
-            generator=torch.Generator(),
-            **options,
-        )
+        return dataset
 
     def labelled_images(self, preprocessing: Mapping[str, Any]) -> Rows:
         """Every image of train and val at another size and resize mode; `train_dataset.images.rows` are its rows."""
-        paths = self._opened["labelled"].paths
-        return Rows(self._open_cache("labelled", paths, preprocessing).file, np.arange(len(paths)))
+        return self.folder.labelled_images(preprocessing)
 
     def evaluation_batches(
         self, dataset: CachedImages, device: torch.device, count: int | None = None
@@ -363,16 +297,13 @@ class TrashDataModule(pl.LightningDataModule):
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""
         if self.trainer is not None and self.trainer.training:
             return self.augmented(batch)
-        batch.pop(OVERSAMPLED, None)
-        return {**batch, "image": preprocess(batch["image"], self.preprocessing)}
+        return evaluation_batch(batch, self.preprocessing)
 
     def augmented(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """A batch of `train_dataset` as training sees it: augmented, mixed, normalised, in all sizes asked for."""
         if self.augmentation is None:
-            batch.pop(OVERSAMPLED, None)
-            return {**batch, "image": preprocess(batch["image"], self.preprocessing)}
+            return evaluation_batch(batch, self.preprocessing)
         batch, index, keys = dict(batch), batch["index"], None
-        batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
         if self.views:
             batch["view"] = self._choose_views(index)
             batch["row"] = torch.from_numpy(self.train_dataset.images.rows).to(index.device)[index]
@@ -380,11 +311,7 @@ class TrashDataModule(pl.LightningDataModule):
         elif self._also:
             keys = new_keys(index)
         sizes = {**self._also, "image": self.preprocessing}
-        for name, preprocessing in sizes.items():
-            camera = self.augmentation.camera if name == "image" else None  # what a teacher sees stays clean
-            batch[name] = augment(batch[name], self.augmentation, keys, preprocessing, camera)
-        mixing = self.augmentation.mixing
-        return mix(batch, sizes, mixing, len(self.class_names)) if mixing.is_on else batch
+        return augmented_batch(batch, self.augmentation, sizes, keys, len(self.class_names))
 
     def _choose_views(self, index: Tensor) -> Tensor:
         if self.hparams["sampling"] == "none":
@@ -396,12 +323,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"datamodule.{name}={value!r} is none of {', '.join(choices)}.")
-
-
-def _listed(bad: list[BadImage]) -> str:
-    return "\n".join(f"{image.path}: {image.why}" for image in bad)

@@ -43,10 +43,11 @@ class CachedImages(Dataset):
         self.bad = bad
         self.also: dict[str, Rows] = {}
 
-    def readable(self) -> np.ndarray:
-        """Positions of the images that are not in `bad`."""
+    def labelled(self) -> np.ndarray:
+        """Positions of the images that are not in `bad` and have a class."""
         bad = {image.path for image in self.bad}
-        return np.flatnonzero([path not in bad for path in self.paths])
+        readable = np.array([path not in bad for path in self.paths], dtype=bool)
+        return np.flatnonzero(readable & (self.targets != UNKNOWN))
 
     def subset(self, positions: np.ndarray, bad: list[BadImage]) -> "CachedImages":
         """The images at `positions`, with a list of bad files of its own."""

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomCamera
 from trashlite.data.augmentation.draws import keyed_draws, new_keys
 
+OVERSAMPLED = "oversampled"  # in a batch: the training images at a multiple of the network's size
+
 
 def to_unit(images: Tensor) -> Tensor:
     """Images uint8 (N, H, W, 3) as float32 (N, 3, H, W) in [0, 1]."""
@@ -52,6 +54,35 @@ def augment(
         return normalise(camera(shown, (height, width)), preprocessing)
     factor = shown.shape[-1] // width
     return normalise(F.avg_pool2d(shown, factor) if factor > 1 else shown, preprocessing)
+
+
+def evaluation_batch(batch: Mapping[str, Tensor], preprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The batch with its `image` as the network takes it, not augmented."""
+    kept = {name: values for name, values in batch.items() if name != OVERSAMPLED}
+    return {**kept, "image": preprocess(batch["image"], preprocessing)}
+
+
+def augmented_batch(
+    batch: Mapping[str, Tensor],
+    augmentation: BatchAugmentation,
+    sizes: Mapping[str, Mapping[str, Any]],
+    keys: Tensor | None,
+    classes: int,
+) -> dict[str, Tensor]:
+    """The batch with its images augmented alike in all their sizes, normalised and mixed.
+
+    Args:
+        batch: uint8 images (N, H, W, 3) by name, `target`, `index`; `OVERSAMPLED` stands in for `image`.
+        sizes: preprocessing of each image by its name in the batch, `image` last.
+        keys: see `augment`.
+        classes: number of them, for the soft targets of mixed images.
+    """
+    batch = dict(batch)
+    batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
+    for name, preprocessing in sizes.items():
+        camera = augmentation.camera if name == "image" else None  # what a teacher sees stays clean
+        batch[name] = augment(batch[name], augmentation, keys, preprocessing, camera)
+    return mix(batch, sizes, augmentation.mixing, classes) if augmentation.mixing.is_on else batch
 
 
 def mix(batch: Mapping[str, Tensor], names: Iterable[str], mixing: Mixing, classes: int) -> dict[str, Tensor]:

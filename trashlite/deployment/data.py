@@ -1,4 +1,4 @@
-"""The labelled images that a checkpoint was trained on and judged by."""
+"""Labelled images that a checkpoint was trained on and judged by."""
 
 import logging
 from collections.abc import Mapping
@@ -7,12 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trashlite.data.cache import Rows, open_cache
-from trashlite.data.dataset import UNKNOWN
-from trashlite.data.decode import decode_settings
-from trashlite.data.layout import scan
-from trashlite.data.relabel import Verdicts
-from trashlite.data.split import split_labelled
+from trashlite.data.folder import DataFolder
 from trashlite.deployment.spec import LabelledImages
 from trashlite.errors import UserError
 
@@ -35,27 +30,26 @@ def open_labelled(
         UserError: no such folder, no labelled images, or classes that do not fit.
     """
     settings, run = checkpoint["hyper_parameters"], _datamodule(checkpoint)
-    layout = scan(data_root(checkpoint, root), settings["class_names"])
-    if run.get("relabel") and layout.root.resolve() == Path(run["root"]).resolve():
-        layout, _ = Verdicts.read(run["relabel"]).apply(layout)
-    records = [*layout.train, *layout.val]
-    if not records:
-        raise UserError(f"There are no labelled images in {str(layout.root)!r} (train/<Class>, val/<Class>).")
-    files = [record.path for record in records]
-    cache = open_cache("labelled", layout.root, files, cache_dir, **decode_settings(settings["preprocessing"]))
-    place = {name: number for number, name in enumerate(settings["class_names"])}
-    targets = np.array([place.get(record.class_name or "", UNKNOWN) for record in records], dtype=np.int64)
-    readable = [number for number in range(len(files)) if number not in cache.bad and targets[number] != UNKNOWN]
-    good = np.array(readable, dtype=np.int64)
+    root = data_root(checkpoint, root)
+    ours = "root" in run and root.resolve() == Path(run["root"]).resolve()
+    folder = DataFolder(
+        root,
+        settings["preprocessing"],
+        cache_dir,
+        settings["class_names"],
+        relabel=run.get("relabel") if ours else None,
+    )
+    if not folder.layout.train and not folder.layout.val:
+        raise UserError(f"There are no labelled images in {str(root)!r} (train/<Class>, val/<Class>).")
     how: dict[str, Any] = {name: run.get(name, default) for name, default in SPLIT.items()}
     if how["split"] == "all":
         log.warning("It was trained on these images (datamodule.split=all): F1 tells what is lost, not how good it is.")
         how["split"] = "given"
-    train, val = split_labelled(targets[good], good >= len(layout.train), **how)
-    return tuple(  # type: ignore[return-value]
-        LabelledImages([files[row] for row in rows], np.asarray(Rows(cache.file, rows)), targets[rows])
-        for rows in (good[train], good[val])
+    train, val = (
+        LabelledImages(images.paths, np.asarray(images.images), images.targets)
+        for images in folder.train_and_val(**how)
     )
+    return train, val
 
 
 def data_root(checkpoint: Mapping[str, Any], root: str | Path | None = None) -> Path:

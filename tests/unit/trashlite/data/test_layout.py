@@ -93,7 +93,7 @@ def test_other_files_are_told(tmp_path: Path) -> None:
     layout = scan(touch(tmp_path, "train/a/1.jpg", "train/a/2.svg", "train/3.jpg", "test/NoLabel/notes.txt"))
     (warning,) = layout.warnings
     assert "Left out 3 files" in warning
-    assert "1 x .heic" in warning
+    assert "1 x .svg" in warning
     assert len(layout.train) == 1
 
 

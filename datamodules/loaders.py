@@ -1,0 +1,55 @@
+"""Loaders of cached images for a Trainer."""
+
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader, DistributedSampler
+
+from trashlite.data.dataset import CachedImages, collate
+from trashlite.data.sampling import EpochSampler, Sampling
+
+
+def training_loader(
+    dataset: CachedImages,
+    trainer: Trainer | None,
+    *,
+    batch_size: int,
+    sampling: Sampling,
+    smoothing_k: float,
+    seed: int,
+    num_workers: int,
+) -> DataLoader:
+    """Batches of an epoch in the order of `EpochSampler`."""
+    sampler = EpochSampler(dataset.targets, sampling, smoothing_k, seed)
+    if trainer is not None:  # Lightning draws the first batches of a resumed run before it sets the epoch
+        sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+    size = math.ceil(len(dataset) / (trainer.world_size if trainer else 1))
+    # BatchNorm cannot train on one image: a last batch of one is dropped, any other image is seen.
+    drop_last = size > batch_size and size % batch_size == 1
+    return _loader(dataset, trainer, batch_size, num_workers, sampler=sampler, drop_last=drop_last)
+
+
+def evaluation_loader(dataset: CachedImages, trainer: Trainer | None, batch_size: int, num_workers: int) -> DataLoader:
+    """All images in order, in each of several processes: shares of equal length would need some images twice."""
+    # Lightning leaves a DistributedSampler as it is.
+    sampler: Any = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False)
+    return _loader(dataset, trainer, batch_size, num_workers, sampler=sampler)
+
+
+def _loader(
+    dataset: CachedImages, trainer: Trainer | None, batch_size: int, num_workers: int, **options: Any
+) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        # Pinning speeds up nothing but the copy to a GPU.
+        pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+        collate_fn=collate,
+        # Else every pass takes a number from the global generator, which augmentation and dropout draw from.
+        generator=torch.Generator(),
+        **options,
+    )
