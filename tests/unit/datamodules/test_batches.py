@@ -58,6 +58,7 @@ def test_augments_in_training_only(tiny_root: Path, build: Callable) -> None:
 
 @pytest.mark.parametrize("settings", [{"mixup": 1.0}, {"cutmix": 1.0}])
 def test_mixes_all_sizes_of_an_image_alike_and_its_target(tiny_root: Path, build: Callable, settings: dict) -> None:
+    torch.manual_seed(0)
     datamodule = build(tiny_root, augmentation=BatchAugmentation(mixing=Mixing(**settings)))
     datamodule.trainer = Trainer(training=True)
     datamodule.show_also({"large": {**datamodule.preprocessing, "image_size": [80, 120]}})
