@@ -37,6 +37,7 @@ def check_same_settings(study: Study, config: DictConfig, fixed: list[str], fold
         return
     keys = dict.fromkeys([*begun, *mine])
     pairs = [(key, begun.get(key, ABSENT), mine.get(key, ABSENT)) for key in keys]
+    pairs.sort(key=lambda pair: pair[0].endswith("_target_"))  # classes say less than values
     differing = [f"{key}={old} then, {new} now" for key, old, new in pairs if old != new]
     if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""

@@ -1,6 +1,8 @@
 """The plugin that Hydra finds; all the rest waits until a search runs, because Hydra imports it at every start."""
 
 import logging
+import os
+import sys
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -43,7 +45,8 @@ class OptunaSweeper(Sweeper):
         """Run what the study still misses, then the promoted jobs.
 
         Raises:
-            CompactHydraException: a mistake in the settings, or trials are missing at the end; Hydra prints it.
+            SystemExit: a mistake in the settings, or trials are missing at the end; its message is the last line.
+            CompactHydraException: the same, where HYDRA_FULL_ERROR asks for the whole stack.
         """
         assert self.config is not None
         assert self.hydra_context is not None
@@ -64,4 +67,6 @@ class OptunaSweeper(Sweeper):
             if search and search.has_begun:
                 report_now(search.folder)
             no_report()  # at the end of the process, where it would stand below this message
+            if "HYDRA_FULL_ERROR" not in os.environ:
+                sys.exit(str(error))  # without Hydra's lines below it
             raise CompactHydraException(str(error)) from error
