@@ -74,7 +74,10 @@ class TolerantWandbLogger(WandbLogger):
                 reason = f"could not start {attempt}"
                 if isinstance(error, ConnectionError):  # the service of an earlier job died
                     restart_service()
-        self.location = {"online": run.url, "offline": str(Path(run.dir).parent)}.get(attempt)
+        if attempt == "online":  # offline, W&B warns when it is asked for an address
+            self.location = run.url
+        elif attempt == "offline":
+            self.location = str(Path(run.dir).parent)
         where = f", {run.url}" if attempt == "online" else ""
         if attempt == "offline":  # the parts of a run that was resumed are uploaded together
             logs = sorted(Path(run.dir).parents[1].glob(f"*/run-{run.id}.wandb"))
