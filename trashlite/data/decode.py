@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 ResizeMode = Literal["stretch", "letterbox", "landscape"]
 Kernel = Literal["bilinear", "box"]
 
-DECODER_VERSION = 1  # part of the cache's key: raise it when the pixels that `decode` returns change
+DECODER_VERSION = 2  # part of the cache's key: raise it when the pixels that `decode` returns change
 PADDING = (114, 114, 114)
 # Opening by content, but only these: PIL's other readers are old formats, or run programs (EPS).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -46,7 +46,7 @@ def decode(
             which no other program repeats; `box` is Pillow's average of all pixels of the full image.
 
     Returns:
-        uint8 array (height, width, 3). Transparency lies on white; 16-bit greys are scaled to 8 bits.
+        uint8 array (height, width, 3). Transparency lies on white; greys of 12 and 16 bits are scaled to 8.
 
     Raises:
         BadImageError: not an image, broken, truncated, unreadable, or over PIL's limit of pixels.
@@ -95,7 +95,7 @@ def read_rgb(path: Path, draft: int | None = None) -> Image.Image:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Any image of Pillow as RGB, upright by its EXIF; transparency lies on white, 16-bit greys are scaled."""
+    """Any image of Pillow as RGB, upright by its EXIF; transparency on white, greys of 12 and 16 bits scaled."""
     _turn_upright(image)
     return _to_rgb(image)
 
@@ -117,10 +117,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale by the full range: 65535 for integers, 1 for floats, or the maximum where that is larger."""
+    """Scale by the full range: 1 for floats, 4095 for integers up to that, else 65535; or the maximum beyond it.
+
+    Industrial cameras write 12 bits into files of 16, which would come out black.
+    """
     grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    full = 1.0 if image.mode == "F" else 65535.0
-    grey = grey * (255.0 / max(full, float(grey.max())))
+    largest = float(grey.max())
+    full = 1.0 if image.mode == "F" else 4095.0 if largest <= 4095 else 65535.0
+    grey = grey * (255.0 / max(full, largest))
     return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
 
 

@@ -56,18 +56,18 @@ class Classifier:
         size = inner if mode == "letterbox" else (width, height)
         kernel, gap = (Image.Resampling.BOX, None) if box else (Image.Resampling.BILINEAR, 2.0)
         whole = Image.new("RGB", (width, height), (114, 114, 114))
-        image = image.resize(size, kernel, reducing_gap=gap)
-        whole.paste(image, ((width - size[0]) // 2, (height - size[1]) // 2))
+        whole.paste(image.resize(size, kernel, reducing_gap=gap), ((width - size[0]) // 2, (height - size[1]) // 2))
         return np.asarray(whole)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Upright; transparency on white; 16-bit greys scaled."""
+    """Upright; transparency on white; greys of 12 and 16 bits scaled."""
     image.load()
     with suppress(Exception):  # broken EXIF beside sound pixels
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) / 65535 * 255 + 0.5).astype(np.uint8)).convert("RGB")
+        grey = np.asarray(image) / (4095 if image.getextrema()[1] <= 4095 else 65535)
+        return Image.fromarray((grey * 255 + 0.5).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -218,3 +218,17 @@ def test_a_list_of_another_shape_is_built_again(root: Path, tmp_path: Path, cont
     first = open_cache("x", root, paths, tmp_path / "cache", image_size=(8, 8), resize_mode="stretch")
     first.file.with_suffix(".json").write_text(content)
     assert open_cache("x", root, paths, tmp_path / "cache", image_size=(8, 8), resize_mode="stretch") == first
+
+
+@pytest.mark.parametrize("position", [200, -1])
+def test_a_changed_byte_is_noticed_and_built_again(
+    root: Path, tmp_path: Path, position: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = opened(root, tmp_path / "cache").file
+    content = bytearray(whole := file.read_bytes())
+    content[position] ^= 1
+    file.write_bytes(content)
+    with caplog.at_level("WARNING"):
+        opened(root, tmp_path / "cache")
+    assert file.read_bytes() == whole
+    assert "has changed since it was written" in caplog.text

@@ -67,6 +67,12 @@ def test_16_bit_is_scaled_to_8(tmp_path: Path, name: str) -> None:
     assert near(decode(saved(tmp_path / name, Image.fromarray(grey)), (2, 2))[0, 0], (128, 128, 128), 0)
 
 
+@pytest.mark.parametrize(("value", "expected"), [(4095, 255), (2056, 128), (0, 0), (4096, 16)])
+def test_12_bits_in_a_file_of_16_are_not_black(tmp_path: Path, value: int, expected: int) -> None:
+    grey = np.full((6, 6), value, dtype=np.uint16)
+    assert decode(saved(tmp_path / "x.png", Image.fromarray(grey)), (1, 1)).ravel().tolist() == [expected] * 3
+
+
 def test_32_bit_and_float_tiffs(tmp_path: Path) -> None:
     integers = Image.fromarray(np.full((4, 4), 32896, dtype=np.int32))
     floats = Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32))

@@ -47,6 +47,7 @@ def odd_files(folder: Path) -> list[Path]:
     rgb.quantize(16).save(folder / "palette.png")
     rgb.convert("L").save(folder / "grey.png")
     Image.fromarray(rng.integers(0, 65536, (40, 50), dtype=np.uint16)).save(folder / "deep.png")
+    Image.fromarray(rng.integers(0, 4096, (40, 50), dtype=np.uint16)).save(folder / "camera12.png")
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
     return sorted(folder.iterdir())
 
