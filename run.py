@@ -114,6 +114,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         cfg = resumed_config(cfg, read_checkpoint(cfg.resume), overrides)
     elif cfg.checkpoint:
         cfg = adopt_checkpoint(cfg, read_checkpoint(cfg.checkpoint), overrides)
+    if cfg.resume or cfg.checkpoint:
+        check_job(cfg)  # what the file says of settings and data, too
     set_threads(cfg.threads)
     cfg = with_seed(cfg)
     seed_everything(cfg.seed, workers=True)

@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader, DistributedSampler
 
 from trashlite.data.dataset import CachedImages, collate
-from trashlite.data.sampling import EpochSampler, Sampling
+from trashlite.data.sampling import EpochSampler, EvenOrder, Sampling
 
 
 def training_loader(
@@ -21,7 +21,9 @@ def training_loader(
     seed: int,
     num_workers: int,
 ) -> DataLoader:
-    """Batches of an epoch in the order of `EpochSampler`."""
+    """Batches of an epoch in the order of `EpochSampler`, or of `EvenOrder` where a few are learned by heart."""
+    if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
+        return _loader(dataset, trainer, batch_size, num_workers, sampler=EvenOrder(dataset.targets, seed))
     sampler = EpochSampler(dataset.targets, sampling, smoothing_k, seed)
     if trainer is not None:  # Lightning draws the first batches of a resumed run before it sets the epoch
         sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
@@ -33,9 +35,11 @@ def training_loader(
 
 def evaluation_loader(dataset: CachedImages, trainer: Trainer | None, batch_size: int, num_workers: int) -> DataLoader:
     """All images in order, in each of several processes: shares of equal length would need some images twice."""
-    # Lightning leaves a DistributedSampler as it is.
-    sampler: Any = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False)
-    return _loader(dataset, trainer, batch_size, num_workers, sampler=sampler)
+    options: dict[str, Any] = {}
+    if trainer is not None and trainer.world_size > 1:
+        # Which Lightning leaves as it is.
+        options["sampler"] = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=False)
+    return _loader(dataset, trainer, batch_size, num_workers, **options)
 
 
 def _loader(

@@ -161,7 +161,7 @@ class TrashClassifier(LightningModule):
                 values[f"{stage}/score"] = competition_score(f1, self.macs, **self.hparams["score"])
         if stage == "test":
             interval = bootstrap_f1(confusion.cpu().numpy(), floor=self.hparams["score"]["floor"])
-            values |= {"test/f1_low": interval.low, "test/f1_high": interval.high}
+            values |= {"test/interval_low": interval.low, "test/interval_high": interval.high}
             values["test/p_f1_above_floor"] = interval.p_above_floor
         self.log_dict(values, sync_dist=True)
 
@@ -220,7 +220,7 @@ class TrashClassifier(LightningModule):
         if not epochs:
             raise UserError("The schedule needs to know how long training lasts: set trainer.max_epochs.")
         cycles = sum(settings.get("cycle_mul", 1) ** i for i in range(settings.get("cycle_limit", 1)))
-        steps_per_epoch = max(1, round(self.trainer.estimated_stepping_batches / epochs))
+        steps_per_epoch = max(1, round(self.count_steps() / epochs))
         self.check_max_steps()
         settings["num_epochs"] = epochs / cycles
         try:
@@ -232,6 +232,13 @@ class TrashClassifier(LightningModule):
         except (TypeError, ValueError, AssertionError) as error:
             raise UserError(f"The settings under `scheduler` do not work with sched={name!r}: {error}") from error
         return scheduler
+
+    def count_steps(self) -> float:
+        """Steps of the whole training; Lightning looks at the batches only now, and finds what does not fit them."""
+        try:
+            return self.trainer.estimated_stepping_batches
+        except ValueError as error:
+            raise UserError(f"The settings under `trainer` do not fit the data: {error}".replace("`", "")) from error
 
     def check_max_steps(self) -> None:
         """Training must reach a validation, by which the best checkpoint is chosen."""

@@ -6,8 +6,24 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from pytorch_lightning import Trainer
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
 from trashlite.errors import UserError
+
+
+def check_accelerator(wanted: str) -> None:
+    """Check that the machine has what `trainer.accelerator` asks for.
+
+    Raises:
+        UserError: it has not.
+    """
+    kinds = {"cpu": True, "cuda": CUDAAccelerator.is_available(), "mps": MPSAccelerator.is_available()}
+    there = [kind for kind, is_there in kinds.items() if is_there]
+    if not {"auto": True, "gpu": len(there) > 1}.get(wanted, wanted in there):
+        raise UserError(
+            f"trainer.accelerator={wanted}: this machine has none that PyTorch can use; choose auto or "
+            f"{', '.join(there)}."
+        )
 
 
 def check_devices(trainer: Trainer) -> None:

@@ -1,9 +1,11 @@
 """Parts of a run from its configuration: data, module, loggers, trainer."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
@@ -13,24 +15,56 @@ from pytorch_lightning.loggers import Logger
 from datamodules.trash import TrashDataModule
 from lightning_modules.checkpoint.file import RunCheckpointIO
 from lightning_modules.classifier import TrashClassifier, check_optimizer
+from lightning_modules.job.devices import check_accelerator
 from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics
 from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.compression.macs import check_budget
+from trashlite.errors import UserError
+
+
+def create(cfg: DictConfig, key: str, **given: Any) -> Any:
+    """Object of the node under a dotted key, with further arguments.
+
+    Raises:
+        UserError: it does not take its settings.
+    """
+    try:
+        return instantiate(OmegaConf.select(cfg, key), **given)
+    except InstantiationException as error:
+        if error.__cause__ is None or isinstance(error.__cause__, UserError):
+            raise
+        raise UserError(f"The settings under {key} do not work: {error.__cause__}") from error
 
 
 def create_datamodule(cfg: DictConfig) -> TrashDataModule:
     """Datamodule with its caches built; mean and std are those of the backbone's weights unless set."""
     mean, std = image_statistics(cfg.backbone.name)
     check_optimizer(cfg.optimizer.name)
-    datamodule = instantiate(
-        cfg.datamodule, mean=cfg.datamodule.mean or mean, std=cfg.datamodule.std or std, _convert_="all"
-    )
-    check_budget_early(cfg, len(datamodule.find_classes()))
+    check_accelerator(cfg.trainer.accelerator)
+    statistics = {"mean": cfg.datamodule.mean or mean, "std": cfg.datamodule.std or std}
+    datamodule = create(cfg, "datamodule", **statistics, _convert_="all")
+    classes = datamodule.find_classes()
+    check_figures(cfg, classes)
+    check_budget_early(cfg, len(classes))
     stage = "fit" if cfg.fit or cfg.test or cfg.show_data else "predict"
     datamodule.prepare_data(stage)
     datamodule.setup(stage)
     return datamodule
+
+
+def check_figures(cfg: DictConfig, class_names: Sequence[str]) -> None:
+    """Check that figures of one class, `val/f1_<class>`, are of a class there is.
+
+    Raises:
+        UserError: one is not, which else would show after training.
+    """
+    callbacks = {f"callbacks.{name}.monitor": callback for name, callback in cfg.callbacks.items() if callback}
+    asked = [(key, str(callback.get("monitor"))) for key, callback in callbacks.items()]
+    for key, figure in [*(("objective", figure) for figure in cfg.objective), *asked]:
+        of_class = re.fullmatch(r"(?:val|test)/f1_(.+)", figure)
+        if of_class and of_class[1] not in class_names:
+            raise UserError(f"{key}={figure}: there is no class {of_class[1]}; choose one of {', '.join(class_names)}.")
 
 
 def check_budget_early(cfg: DictConfig, num_classes: int) -> None:
@@ -62,7 +96,7 @@ def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifi
     data = {"class_counts": datamodule.class_counts, "preprocessing": datamodule.preprocessing}
     source = cfg.resume or cfg.checkpoint
     if not source:
-        return instantiate(cfg.lightning_module, class_names=datamodule.class_names, **data)
+        return create(cfg, "lightning_module", class_names=datamodule.class_names, **data)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.lightning_module, resolve=True)  # type: ignore[assignment]
     settings = {key: value for key, value in settings.items() if key != "backbone" and not key.startswith("_")}
     module = get_class(cfg.lightning_module._target_)
@@ -71,7 +105,7 @@ def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifi
 
 def create_loggers(cfg: DictConfig, trial: dict[str, Any] | None) -> list[Logger]:
     """Loggers that know the configuration and, in a sweep, whose trial this is."""
-    loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
+    loggers = [create(cfg, f"logger.{name}") for name, logger in cfg.logger.items() if logger]
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in loggers:
         logger.log_hyperparams(settings | ({"trial": trial} if trial else {}))
@@ -99,8 +133,11 @@ def create_trainer(
         late: arguments of callbacks, by their name, that are only known by now.
         settings: of the trainer, in place of those of `cfg`.
     """
-    callbacks = [instantiate(cb, **(late or {}).get(name, {})) for name, cb in cfg.callbacks.items() if cb]
+    callbacks = [
+        create(cfg, f"callbacks.{name}", **(late or {}).get(name, {})) for name, node in cfg.callbacks.items() if node
+    ]
     if not loggers:  # there is nobody to tell
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     config: Any = OmegaConf.to_container(cfg, resolve=False)
-    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[RunCheckpointIO(config)], **settings)
+    plugins = [RunCheckpointIO(config)]
+    return create(cfg, "trainer", callbacks=callbacks, logger=loggers, plugins=plugins, **settings)

@@ -11,7 +11,7 @@ import pytest
 from tests.harness import QUICK
 
 pytestmark = pytest.mark.slow
-FIGURES = ("val/loss", "val/f1", "test/loss", "test/f1", "test/f1_low", "test/score", "model/macs")
+FIGURES = ("val/loss", "val/f1", "test/loss", "test/f1", "test/interval_low", "test/score", "model/macs")
 
 
 def test_two_devices_train_and_the_first_evaluates_every_image_once(

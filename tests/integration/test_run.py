@@ -113,7 +113,12 @@ def test_original_landscape_input(quick_run: Run) -> None:
         (["fit=false"], ["checkpoint=PATH"]),
         (["checkpoint=nowhere.ckpt"], ["nowhere.ckpt"]),
         (["objective=[val/f2]"], ["val/f2", "val/f1"]),
-        (["optimizer.name=adamx"], ["adamx", "adamw"]),
+        (["objective=[val/f1_Foo]"], ["objective=val/f1_Foo", "Glass, Metal"]),
+        (["callbacks.best_checkpoint.monitor=val/f1_Foo"], ["best_checkpoint.monitor", "Glass, Metal"]),
+        (["trainer.accelerator=mps"], ["trainer.accelerator=mps", "auto or cpu"]),
+        (["+trainer.strategy=foo"], ["settings under trainer", "foo", "ddp"]),
+        (["+trainer.val_check_interval=999"], ["val_check_interval (999)"]),
+        (["+scheduler.decay_milestones=[1]", "optimizer.name=adamx"], ["adamx", "adamw"]),
         (["scheduler.sched=cosin"], ["cosin", "cosine"]),
         (["datamodule.root=/nowhere"], ["/nowhere", "datamodule=demo"]),
         (["backbone.name=lcnet_03"], ["lcnet_03", "lcnet_035"]),
@@ -171,6 +176,30 @@ def test_renamed_classes_are_refused_when_a_run_is_resumed(
     resume = f"resume={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}"
     with pytest.raises(UserError, match=r"\bZ\b"):
         quick_run(resume, "trainer.max_epochs=2", folder="run", bare=True)
+
+
+def test_classes_may_be_called_as_figures_are(quick_run: Run, render_root: Callable[..., Path], tmp_path: Path) -> None:
+    names = ("high", "low", "macs")
+    root = render_root(tmp_path / "root", {f"{part}/{name}": 4 for part in ("train", "val", "test") for name in names})
+    record = quick_run(f"datamodule.root={root}", "predict=false")
+    of_classes = [record[f"test/f1_{name}"] for name in names]
+    assert record["test/f1"] == pytest.approx(sum(of_classes) / 3, abs=1e-6)
+    assert record["test/interval_low"] <= record["test/f1"] <= record["test/interval_high"]
+
+
+def test_three_batches_to_learn_by_heart_hold_all_classes(quick_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    step = TrashClassifier.training_step
+
+    def look(self: TrashClassifier, batch: Any, batch_idx: int) -> Any:
+        seen.append(batch["index"].tolist())
+        assert set(batch["target"].tolist()) == {0, 1, 2}
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrashClassifier, "training_step", look)
+    quick_run("debug=overfit", "datamodule.batch_size=4", "trainer.max_epochs=2")
+    assert len(seen) == 6
+    assert seen[:3] == seen[3:]  # the same in each epoch
 
 
 def test_a_checkpoint_of_another_backbone_is_refused(quick_run: Run) -> None:

@@ -41,7 +41,7 @@ def stratified_split(targets: np.ndarray, ratio: float, seed: int) -> tuple[np.n
     """
     if not 0 < ratio < 1:
         raise UserError(f"The share to set aside must lie between 0 and 1, not {ratio} (datamodule.val_ratio).")
-    rank, count = _rank_in_class(targets, seed)
+    rank, count = rank_in_class(targets, seed)
     aside = rank < np.clip(np.rint(ratio * count), 1, count - 1)
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
@@ -70,7 +70,7 @@ def _shuffled_by_class(targets: np.ndarray, seed: int) -> np.ndarray:
     return np.lexsort((noise, targets))
 
 
-def _rank_in_class(targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def rank_in_class(targets: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """For each image, its random rank among the images of its class, and how many those are."""
     order = _shuffled_by_class(targets, seed)
     _, first, inverse, counts = np.unique(targets[order], return_index=True, return_inverse=True, return_counts=True)

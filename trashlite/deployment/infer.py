@@ -66,8 +66,8 @@ def as_rgb(image: Image.Image) -> Image.Image:
     with suppress(Exception):  # broken EXIF beside sound pixels
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
-        grey = np.asarray(image) / (4095 if image.getextrema()[1] <= 4095 else 65535)
-        return Image.fromarray((grey * 255 + 0.5).astype(np.uint8)).convert("RGB")
+        scale = 255 / (4095 if np.asarray(image).max() <= 4095 else 65535)
+        image = Image.fromarray((np.asarray(image) * scale + 0.5).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -85,7 +85,7 @@ def summary_table(record: dict[str, Any]) -> Table:
     if "val/f1" in record and tested in (None, "test"):
         table.add_row("val F1", f"{record['val/f1']:.4f}")
     if "test/f1" in record:
-        interval = f"95 % interval {record['test/f1_low']:.4f} to {record['test/f1_high']:.4f}"
+        interval = f"95 % interval {record['test/interval_low']:.4f} to {record['test/interval_high']:.4f}"
         table.add_row(f"{tested} F1", f"{record['test/f1']:.4f} ({interval})")
         table.add_row("P(F1 ≥ floor)", f"{record['test/p_f1_above_floor']:.3f}")
     if "val/ece" in record:

@@ -10,12 +10,12 @@ from trashlite.settings.types import (
     Count,
     EpochFigure,
     Group,
+    NotNegative,
     Part,
     Positive,
     Seed,
     Text,
     mistake,
-    parameters,
 )
 
 Mode = Literal["min", "max"]
@@ -23,34 +23,38 @@ RatioShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class ModelCheckpoint(Part):
-    """Arguments of Lightning's callback; beside these it has more."""
-
-    model_config = ConfigDict(extra="allow")
     targets: ClassVar = ("callbacks.best_checkpoint.ModelCheckpoint",)
 
     dirpath: Text
     filename: Text
     monitor: EpochFigure | None = None
     mode: Mode = "min"
-
-    @classmethod
-    def known_extras(cls) -> tuple[str, ...]:
-        return parameters("pytorch_lightning", "callbacks/model_checkpoint.py", "ModelCheckpoint")
+    verbose: bool = False
+    save_last: bool | Literal["link"] | None = None
+    save_top_k: Annotated[int, Field(ge=-1)] = 1
+    save_on_exception: bool = False
+    save_weights_only: bool = False
+    auto_insert_metric_name: bool = True
+    every_n_train_steps: Count | None = None
+    every_n_epochs: Count | None = None
+    save_on_train_epoch_end: bool | None = None
+    enable_version_counter: bool = True
 
 
 class EarlyStopping(Part):
-    """Arguments of Lightning's callback; beside these it has more."""
-
-    model_config = ConfigDict(extra="allow")
     targets: ClassVar = ("pytorch_lightning.callbacks.EarlyStopping",)
 
     monitor: EpochFigure
     mode: Mode
     patience: Count
-
-    @classmethod
-    def known_extras(cls) -> tuple[str, ...]:
-        return parameters("pytorch_lightning", "callbacks/early_stopping.py", "EarlyStopping")
+    min_delta: NotNegative = 0.0
+    verbose: bool = False
+    strict: bool = True
+    check_finite: bool = True
+    stopping_threshold: float | None = None
+    divergence_threshold: float | None = None
+    check_on_train_epoch_end: bool | None = None
+    log_rank_zero_only: bool = False
 
 
 class LearningRateMonitor(Part):

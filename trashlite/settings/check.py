@@ -73,13 +73,9 @@ def _told(error: Mapping[str, Any], value: Any) -> tuple[str, str]:
             value = value[part]
     key = ".".join(keys)
     match error["type"]:
-        case "extra_forbidden" | "unknown_setting":
-            name = keys[-1]
-            known = list(model.model_fields) if model else []
-            if error["type"] == "unknown_setting":
-                name, known = error["ctx"]["name"], error["ctx"]["known"]
-                key, value = f"{key}.{name}", value[name]
-            return key, f"{key}={_shown(value)}: there is no such setting. {_choices(name, known)}"
+        case "extra_forbidden":
+            known = model.model_fields if model else ()
+            return key, f"{key}={_shown(value)}: there is no such setting. {_choices(keys[-1], known)}"
         case "mistake":
             return key or error["msg"], f"{key}: {error['msg']}." if key else f"{error['msg']}."
     return key, f"{key}={_shown(value)}: choose {describe(annotation)}."

@@ -30,7 +30,7 @@ ROOT = "a folder with train/<Class>/*.jpg; datamodule=demo needs none"
 Objective = Annotated[
     str,
     Field(
-        pattern=rf"^({VAL_FIGURE}|val/latency_ms|test/(loss|acc|f1|score|f1_.+|p_f1_above_floor)|model/(macs|flop_counter_macs|params))$"
+        pattern=rf"^({VAL_FIGURE}|val/latency_ms|test/(loss|acc|f1|score|f1_.+|p_f1_above_floor|interval_low|interval_high)|model/(macs|flop_counter_macs|params))$"
     ),
 ]
 

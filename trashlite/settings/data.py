@@ -104,7 +104,7 @@ class Erasing(Part):
 
     @model_validator(mode="after")
     def areas_in_order(self) -> Self:
-        if self.min_area > self.max_area:
+        if self.is_known and self.min_area > self.max_area:
             raise mistake("min_area must not be above max_area")
         return self
 

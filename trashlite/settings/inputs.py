@@ -44,6 +44,11 @@ def check_inputs(settings: Mapping[str, Any]) -> None:
                 "model or submit with it: fit=false checkpoint=<run folder>/checkpoints/best.ckpt."
             )
         check_checkpoint("resume", settings["resume"])
+        if Path(settings["resume"]).resolve().parent.name != "checkpoints":  # of its run's folder, which is written to
+            raise UserError(
+                f"resume={settings['resume']} goes on in its run's folder: give <run folder>/checkpoints/last.ckpt, or "
+                f"begin a new run from these weights with checkpoint={settings['resume']}."
+            )
         return  # all else comes from the stopped run
     if settings["checkpoint"]:
         check_checkpoint("checkpoint", settings["checkpoint"])

@@ -16,7 +16,6 @@ from trashlite.settings.types import (
     Share,
     Text,
     mistake,
-    parameters,
 )
 
 
@@ -79,24 +78,27 @@ class Optimizer(Group):
 
 
 class Scheduler(Group):
-    """Arguments of timm's `create_scheduler_v2`; lengths in epochs."""
-
-    model_config = ConfigDict(extra="allow")
+    """Arguments of timm's `create_scheduler_v2`, but for those that follow from the training; lengths in epochs."""
 
     sched: Literal["cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant"]
     warmup_epochs: Count = 0
     warmup_lr: NotNegative = 0.0
+    warmup_prefix: bool = False
     min_lr: NotNegative = 0.0
     cooldown_epochs: Count = 0
-    decay_epochs: AtLeast1 = 90
+    decay_epochs: Positive | None = None  # of wsd and rsqrt below 1 a share
+    decay_milestones: Annotated[list[AtLeast1], Field(min_length=1)] | None = None
     decay_rate: Positive = 0.1
+    decay_fn: Literal["linear", "1-sqrt", "cosine", "power", "exp"] | None = None
+    stable_timescale: Positive | None = None
+    noise: Share | list[Share] | None = None
+    noise_pct: Share = 0.67
+    noise_std: NotNegative = 1.0
+    noise_seed: Count = 42
+    k_decay: Positive = 1.0
     cycle_limit: AtLeast1 = 1
     cycle_mul: Annotated[float, Field(ge=1)] = 1.0
     cycle_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-    @classmethod
-    def known_extras(cls) -> tuple[str, ...]:
-        return parameters("timm", "scheduler/scheduler_factory.py", "create_scheduler_v2")
 
 
 class LightningModule(Part):
@@ -120,21 +122,38 @@ Precision = Literal[
 ]
 
 
-class Trainer(Part):
-    """Arguments of Lightning's Trainer."""
+Devices = Annotated[
+    Literal["auto", -1]
+    | AtLeast1
+    | Annotated[list[Count], Field(min_length=1)]
+    | Annotated[str, Field(pattern=r"^\d+(,\d*)*$")],
+    Field(description="a number of devices, -1 or auto for all, or a list of them such as [0, 2]"),
+]
+Duration = Annotated[
+    str, Field(pattern=r"^\d+:\d\d:\d\d:\d\d$", description="days:hours:minutes:seconds, as 00:01:30:00")
+]
 
-    model_config = ConfigDict(extra="allow")
+
+class Trainer(Part):
+    """Arguments of Lightning's Trainer, but for the objects that other groups of settings make."""
+
     targets: ClassVar = ("pytorch_lightning.Trainer",)
 
     max_epochs: Count
     min_epochs: Count | None = None
+    min_steps: Count | None = None
+    max_time: Duration | dict[Literal["days", "hours", "minutes", "seconds"], Count] | None = None
     max_steps: Annotated[int, Field(ge=-1, description="a whole number of at least 1, or -1 for no limit")] = -1
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
-    devices: Literal["auto"] | Annotated[int, Field(ge=-1)] | list[Count] | Text
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Devices
+    num_nodes: AtLeast1 = 1
+    strategy: Text = "auto"
     precision: Precision
     gradient_clip_val: NotNegative | None
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
     accumulate_grad_batches: AtLeast1 = 1
     check_val_every_n_epoch: AtLeast1
+    val_check_interval: Batches | None = None
     log_every_n_steps: Count
     num_sanity_val_steps: Annotated[int, Field(ge=-1)] | None = None
     fast_dev_run: bool | AtLeast1 = False
@@ -145,16 +164,27 @@ class Trainer(Part):
         Batches | None, Field(description="a number of batches, or a share of them; no test at all: test=false")
     ] = None
     limit_predict_batches: Batches | None = None
+    default_root_dir: Text | None = None
+    enable_checkpointing: bool | None = None
+    enable_progress_bar: bool | None = None
+    enable_model_summary: bool | None = None
+    enable_autolog_hparams: bool = True
+    deterministic: bool | Literal["warn"] | None = None
+    benchmark: bool | None = None
+    inference_mode: bool = True
+    use_distributed_sampler: bool = True
+    sync_batchnorm: bool = False
+    profiler: Literal["simple", "advanced", "pytorch", "xla"] | None = None
+    detect_anomaly: bool = False
+    barebones: bool = False
+    reload_dataloaders_every_n_epochs: Count = 0
+    model_registry: Text | None = None
 
     @model_validator(mode="after")
     def validated_at_least_once(self) -> Self:
-        if 0 < self.max_epochs < self.check_val_every_n_epoch and not self.fast_dev_run:
+        if self.is_known and 0 < self.max_epochs < self.check_val_every_n_epoch and not self.fast_dev_run:
             raise mistake(
                 f"check_val_every_n_epoch={self.check_val_every_n_epoch} never comes: training ends after "
                 f"max_epochs={self.max_epochs}, and the best checkpoint is chosen by validation"
             )
         return self
-
-    @classmethod
-    def known_extras(cls) -> tuple[str, ...]:
-        return parameters("pytorch_lightning", "trainer/trainer.py", "Trainer")

@@ -1,10 +1,6 @@
 """Kinds of values that settings share, and groups of settings."""
 
-import ast
-import importlib.util
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
@@ -46,19 +42,6 @@ class Group(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
-    @classmethod
-    def known_extras(cls) -> tuple[str, ...] | None:
-        """Settings beside the fields, where the model allows some; None: any."""
-        return None
-
-    @model_validator(mode="after")
-    def extras_are_known(self) -> Self:
-        known = self.known_extras()
-        for name in self.model_extra or {}:
-            if known is not None and name not in known:
-                raise PydanticCustomError("unknown_setting", "", {"name": name, "known": known})
-        return self
-
 
 INSTRUCTIONS = ("_convert_", "_recursive_", "_partial_")  # to Hydra
 
@@ -78,24 +61,12 @@ class Part(Group):
             return cls.model_construct(target=value["_target_"])
         return handler({key: setting for key, setting in value.items() if key not in INSTRUCTIONS})
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the settings are those of a class of ours, and have been checked."""
+        return self.target in (None, *self.targets)
+
 
 def mistake(message: str) -> PydanticCustomError:
     """Error of a validator, told in these words after the key and its value."""
     return PydanticCustomError("mistake", "{message}", {"message": message})
-
-
-@cache
-def parameters(package: str, file: str, function: str) -> tuple[str, ...]:
-    """Names of the parameters of a function or class of a package, read from its source.
-
-    Importing Lightning or timm, and with them torch, would take longer than a mistake may stay untold.
-    """
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    tree = ast.parse((Path(spec.origin).parent / file).read_text(encoding="utf-8"))
-    (node,) = (node for node in tree.body if getattr(node, "name", None) == function)
-    if isinstance(node, ast.ClassDef):
-        (node,) = (method for method in node.body if getattr(method, "name", None) == "__init__")
-    assert isinstance(node, ast.FunctionDef)
-    return tuple(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs) if argument.arg != "self")

@@ -4,13 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from torch.utils.data import DistributedSampler
 
 from datamodules.trash import TrashDataModule
 from hydra_plugins.trashlite.jobs import RANKS, is_first_process
-from lightning_modules.job.devices import check_devices, first_device
+from lightning_modules.job.devices import check_accelerator, check_devices, first_device
 from trashlite.errors import UserError
 
 
@@ -52,8 +53,29 @@ def test_each_process_evaluates_all_images_once(tiny_root: Path, tmp_path: Path)
     data = TrashDataModule(tiny_root, image_size=(8, 8), eval_batch_size=4, cache_dir=tmp_path)
     data.prepare_data()
     data.setup()
+    on_cpu = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(world_size=2, strategy=on_cpu)  # type: ignore[assignment]
     loaders: list[Callable[[], Any]] = [data.val_dataloader, data.test_dataloader]
     for make, dataset in zip(loaders, (data.val_dataset, data.test_dataset), strict=True):
         loader = make()
         assert isinstance(loader.sampler, DistributedSampler)  # which Lightning does not replace by shares
         assert [int(index) for batch in loader for index in batch["index"]] == list(range(len(dataset)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "words"),
+    [
+        ("auto", False, None), ("cpu", False, None), ("gpu", True, None), ("cuda", True, None),
+        ("gpu", False, "choose auto or cpu"), ("cuda", False, "choose auto or cpu"), ("mps", True, "auto or cpu, cuda"),
+    ],
+)  # fmt: skip
+def test_an_accelerator_that_is_not_there_is_told(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, cuda: bool, words: str | None
+) -> None:
+    monkeypatch.setattr("pytorch_lightning.accelerators.CUDAAccelerator.is_available", lambda: cuda)
+    monkeypatch.setattr("pytorch_lightning.accelerators.MPSAccelerator.is_available", lambda: False)
+    if words is None:
+        check_accelerator(wanted)
+        return
+    with pytest.raises(UserError, match=f"trainer.accelerator={wanted}: .*{words}"):
+        check_accelerator(wanted)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from trashlite.data.sampling import EpochSampler
+from trashlite.data.sampling import EpochSampler, EvenOrder
 from trashlite.errors import UserError
 
 COUNTS = np.array([900, 90, 10])
@@ -72,3 +72,13 @@ def test_positions_are_plain_ints_that_a_dataloader_batches() -> None:
 def test_smoothing_must_be_positive() -> None:
     with pytest.raises(UserError, match="smoothing_k"):
         EpochSampler(TARGETS, "smoothed", smoothing_k=0)
+
+
+def test_even_order_begins_with_all_classes_alike() -> None:
+    targets = np.array([0] * 50 + [1] * 5 + [2] * 3)
+    order = list(EvenOrder(targets, seed=1))
+    assert sorted(order) == list(range(58))
+    assert targets[order[:9]].tolist() == [0, 1, 2] * 3
+    assert targets[order[9:13]].tolist() == [0, 1] * 2
+    assert order == list(EvenOrder(targets, seed=1))
+    assert order != list(EvenOrder(targets, seed=2))

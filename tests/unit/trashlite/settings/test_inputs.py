@@ -13,6 +13,8 @@ from trashlite.errors import UserError
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "last.ckpt").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "last.ckpt").touch()  # in no run's folder: files would be written above it
     monkeypatch.chdir(tmp_path)
 
 
@@ -22,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["resume=run/checkpoints/lst.ckpt"], ["lst.ckpt (resume)", "holds last.ckpt"]),
         (["resume=nowhere/checkpoints/last.ckpt"], ["nowhere/checkpoints/last.ckpt"]),
         (["resume=run/checkpoints/last.ckpt", "fit=false"], ["checkpoint=<run folder>/checkpoints/best.ckpt"]),
+        (["resume=elsewhere/last.ckpt"], ["<run folder>/checkpoints/last.ckpt", "checkpoint=elsewhere/last.ckpt"]),
         (["checkpoint=nowhere.ckpt"], ["nowhere.ckpt (checkpoint)"]),
         (["fit=false"], ["checkpoint=PATH"]),
         (["lightning_module=distiller"], ["lightning_module.teacher=PATH", "experiment=teacher", "alpha=1"]),

@@ -5,6 +5,7 @@ from typing import Literal, get_args, get_type_hints
 
 import pytest
 from hydra.utils import get_method
+from timm.scheduler import create_scheduler_v2
 from torch import nn
 
 from datamodules import trash
@@ -17,10 +18,12 @@ from trashlite.data import decode, sampling
 from trashlite.data.augmentation import erasing
 from trashlite.settings import callbacks, data, training
 from trashlite.settings.types import Part
-from trashlite.settings.types import parameters as read_parameters
 
 # Given by run.py, or objects, which no configuration holds.
-LATE = {"clock", "console", "class_names", "class_counts", "preprocessing", "rank_plan", "checkpoint"}
+LATE = {
+    "callbacks", "logger", "plugins", "train_time_interval", "clock", "console", "class_names", "class_counts",
+    "preprocessing", "rank_plan", "checkpoint",
+}  # fmt: skip
 
 
 def parts(base: type[Part] = Part) -> list[type[Part]]:
@@ -80,8 +83,7 @@ def accepted_by(cls: type) -> set[str]:
     return set(inspect.signature(cls).parameters)
 
 
-def test_parameters_are_read_from_the_source() -> None:
-    from pytorch_lightning import Trainer
-
-    read = read_parameters("pytorch_lightning", "trainer/trainer.py", "Trainer")
-    assert set(read) == set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+def test_settings_of_the_scheduler_are_those_timm_takes() -> None:
+    follow = {"optimizer", "num_epochs", "step_on_epochs", "updates_per_epoch"}  # from the training
+    plateau = {"patience_epochs", "plateau_mode"}  # of a scheduler that is no function of the step
+    assert set(training.Scheduler.model_fields) == accepted_by(create_scheduler_v2) - follow - plateau
