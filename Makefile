@@ -20,7 +20,7 @@ DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 .PHONY: help setup setup-deploy train slim decompose submit sweep report show-data predict calibrate export latency robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.installed ## make .venv with everything a run needs
 
