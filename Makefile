@@ -10,6 +10,10 @@ FORMAT ?= onnx,int8
 OUT ?=
 SOURCE ?=
 MIN_PRECISION ?=
+FOLDS ?= 5
+SEEDS ?= 1
+A ?=
+B ?=
 VENV := .venv
 RUN := $(VENV)/bin/python run.py
 # A path as Hydra reads it.
@@ -17,7 +21,7 @@ quoted = '$(subst ',\',$(1))'
 DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-deploy train slim decompose submit sweep report show-data predict calibrate export latency robustness crops import data-report test test-full lint bench clean clean-logs
+.PHONY: help setup setup-deploy train slim decompose submit sweep report crossval compare show-data predict calibrate export latency robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +72,13 @@ sweep: setup ## one run for each combination (ARGS="backbone.name=lcnet_035,lcne
 report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=logs/multiruns/<time>)
 	@test -n "$(DIR)" || { echo "Which folder? make report DIR=logs/multiruns/<time>"; exit 1; }
 	@$(VENV)/bin/python -m hydra_plugins.trashlite.report '$(DIR)'
+
+crossval: setup ## FOLDS=5 runs (x SEEDS=1) of ARGS="experiment=trash9 …", F1 with its interval; again: goes on (OUT=folder)
+	@$(VENV)/bin/python -m hydra_plugins.trashlite.crossval --folds $(FOLDS) --seeds $(SEEDS) $(if $(OUT),--out '$(OUT)') -- $(ARGS)
+
+compare: setup ## is A better than B? Two runs, cross-validations or submissions of the same images: A=folder B=folder
+	@test -n "$(A)" -a -n "$(B)" || { echo "make compare A=<run or cross-validation> B=<another> [OUT=folder]"; exit 1; }
+	@$(VENV)/bin/python -m trashlite.reports.compare '$(A)' '$(B)' $(if $(OUT),--out '$(OUT)')
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)

@@ -103,45 +103,23 @@ def bootstrap_f1(
     cells = np.flatnonzero(confusion)
     counts = confusion.ravel()[cells]
     draws = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    f1 = float(_macro_f1(counts[None], cells, num_classes)[0])
-    resampled_f1 = _macro_f1(draws, cells, num_classes)
+    targets, predicted = cells // num_classes, cells % num_classes
+    f1 = float(f1_of_cells(counts[None], targets, predicted, num_classes).mean())
+    resampled_f1 = f1_of_cells(draws, targets, predicted, num_classes).mean(axis=1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(resampled_f1, [tail, 1 - tail])
     return BootstrapF1(f1, float(low), float(high), float((resampled_f1 >= floor).mean()))
 
 
-def paired_f1_difference(
-    targets: NDArray[np.integer],
-    before: NDArray[np.integer],
-    after: NDArray[np.integer],
-    num_classes: int,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> tuple[float, float, float]:
-    """Macro F1 of the predictions `after` less that of `before`, on the same images (N,), and its bootstrap interval.
+def f1_of_cells(
+    counts: NDArray, targets: NDArray[np.integer], predicted: NDArray[np.integer], num_classes: int
+) -> NDArray[np.floating]:
+    """Return the F1 (R, C) of each class in R sets of images, an absent class counting 0.
 
-    Both are resampled together, so that images on which they agree add nothing to the width.
-
-    Raises ValueError if there are no images.
+    `counts` (R, K) tells how many images of target `targets` (K,) each set has that are called `predicted` (K,).
     """
-    if not len(targets):
-        raise ValueError("a difference of F1 needs some images")
-    triples, counts = np.unique(np.stack([targets, before, after], axis=1), axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    draws = np.concatenate([counts[None], draws])
-    f1 = [_macro_f1(draws, triples[:, 0] * num_classes + triples[:, column], num_classes) for column in (1, 2)]
-    difference = f1[1] - f1[0]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(difference[1:], [tail, 1 - tail])
-    return float(difference[0]), float(low), float(high)
-
-
-def _macro_f1(counts: NDArray[np.integer], cells: NDArray[np.integer], num_classes: int) -> NDArray:
-    """Return the macro F1 (R,) of R confusion matrices, given as counts (R, K) of their K flat `cells`."""
     one_hot = np.eye(num_classes)
-    is_target, is_predicted = one_hot[cells // num_classes], one_hot[cells % num_classes]
+    is_target, is_predicted = one_hot[targets], one_hot[predicted]
     true_positive = counts @ (is_target * is_predicted)
     size = counts @ (is_target + is_predicted)
-    return (2 * true_positive / np.maximum(size, 1)).mean(axis=1)
+    return 2 * true_positive / np.maximum(size, 1)

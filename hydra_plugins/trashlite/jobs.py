@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from trashlite.errors import UserError
 from trashlite.settings import check_settings
 from trashlite.settings.inputs import INPUTS, check_inputs
+from trashlite.sweeps.folds import fold_folder
 
 log = logging.getLogger(__name__)
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -88,6 +89,7 @@ OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True)
 OmegaConf.register_new_resolver("hydra_subdir", lambda resume: ".hydra_resumed" if resume else ".hydra", replace=True)
 OmegaConf.register_new_resolver("pruned_trial", pruned_trial, replace=True)
 OmegaConf.register_new_resolver("multirun_name", multirun_name, replace=True)
+OmegaConf.register_new_resolver("fold_folder", fold_folder, replace=True)
 OmegaConf.register_new_resolver("pruner", lambda: _of_sweeper("pruner"), replace=True)
 
 

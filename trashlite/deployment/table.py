@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 
 from trashlite.deployment.latency import describe_times
 from trashlite.deployment.spec import ExportSpec
-from trashlite.metrics import paired_f1_difference
+from trashlite.statistics import f1_difference
 
 HEAD = (
     "format",
@@ -64,14 +64,14 @@ def judge(spec: ExportSpec, logits: NDArray[np.floating], reference: NDArray[np.
     """Compare logits (N, C) of the validation images with torch's."""
     predicted, expected = logits.argmax(axis=1), reference.argmax(axis=1)
     classes = len(spec.class_names)
-    difference, low, high = paired_f1_difference(spec.val.targets, expected, predicted, classes)
+    difference = f1_difference(spec.val.targets, predicted[None], expected[None], classes).macro
     return Judgement(
         logit_difference=float(np.abs(logits - reference).max()),
         agreement=float((predicted == expected).mean()),
         f1=float(f1_score(spec.val.targets, predicted, labels=range(classes), average="macro", zero_division=0)),
-        f1_difference=difference,
-        low=low,
-        high=high,
+        f1_difference=difference.value,
+        low=difference.low,
+        high=difference.high,
     )
 
 

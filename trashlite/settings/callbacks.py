@@ -115,6 +115,12 @@ class Media(Part):
     mistakes: Count
 
 
+class PredictionsWriter(Part):
+    targets: ClassVar = ("callbacks.predictions.PredictionsWriter",)
+
+    output_dir: Text
+
+
 class SubmissionWriter(Part):
     targets: ClassVar = ("callbacks.submission.SubmissionWriter",)
 
@@ -186,6 +192,7 @@ class Callbacks(Parts):
     progress: EpochProgress | None = None
     calibration: Calibration | None = None
     media: Media | None = None
+    predictions: PredictionsWriter | None = None
     submission: SubmissionWriter | None = None
 
 

@@ -1,10 +1,11 @@
-"""Record that the job of a sweep leaves in its folder."""
+"""What the job of a sweep leaves in its folder."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 RECORD = "run.json"
+VAL_PREDICTIONS = "val_predictions.csv"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

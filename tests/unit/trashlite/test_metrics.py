@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torchmetrics.classification import MulticlassF1Score
 
-from trashlite.metrics import MacroF1, bootstrap_f1, competition_score, create_metrics, paired_f1_difference
+from trashlite.metrics import MacroF1, bootstrap_f1, competition_score, create_metrics
 
 
 def sklearn_macro_f1(targets: Any, predictions: Any, num_classes: int) -> float:
@@ -190,23 +190,3 @@ def test_bootstrap_widens_with_confidence_and_falls_with_the_floor() -> None:
 def test_bootstrap_rejects_what_is_no_confusion_matrix(confusion: Any) -> None:
     with pytest.raises(ValueError, match="counts of some images"):
         bootstrap_f1(confusion)
-
-
-def test_paired_difference_of_f1_against_scikit_learn_and_drawn_images() -> None:
-    """The interval equals that of drawing images one by one; where both predict alike, it has no width."""
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 3, 200)
-    before = np.where(rng.random(200) < 0.7, targets, rng.integers(0, 3, 200))
-    after = np.where(rng.random(200) < 0.8, before, targets)
-    difference, low, high = paired_f1_difference(targets, before, after, 3, resamples=4000)
-
-    def reference(chosen: np.ndarray) -> float:
-        scores = [f1_score(targets[chosen], each[chosen], average="macro") for each in (after, before)]
-        return scores[0] - scores[1]
-
-    assert difference == pytest.approx(reference(np.arange(200)))
-    drawn = [reference(rng.integers(0, 200, 200)) for _ in range(400)]
-    assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.01)
-    assert paired_f1_difference(targets, before, before, 3) == (0, 0, 0)
-    with pytest.raises(ValueError, match="some images"):
-        paired_f1_difference(targets[:0], before[:0], after[:0], 3)

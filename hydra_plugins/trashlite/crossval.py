@@ -1,0 +1,147 @@
+"""Cross-validation: folds and seeds as Hydra multiruns, then their report.
+
+The same command goes on where it was stopped: finished folds stay, one that was under way is resumed.
+"""
+
+import argparse
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from rich.console import Console
+
+from trashlite.errors import UserError
+from trashlite.reports.crossval import report_crossval
+from trashlite.sweeps.folds import FoldRun, claim, fold_runs
+from trashlite.sweeps.jobs import RECORD
+
+RUN = Path(__file__).resolve().parents[2] / "run.py"
+OURS = {"datamodule.fold", "datamodule.split", "seed", "group", "resume", "hydra.sweep.dir", "hydra.sweep.subdir"}
+HAVE_SEEN = {"lightning_module.teacher", "checkpoint", "backbone.weights"}
+
+
+def crossval(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None:
+    """Run what is not finished of all folds and seeds below `folder`.
+
+    Raises:
+        UserError: a setting that does not fit, another cross-validation in the folder, or a fold that failed.
+    """
+    if folds < 2 or seeds < 1:
+        raise UserError(f"Cross-validation needs FOLDS=2 or more and SEEDS=1 or more, not {folds} and {seeds}.")
+    check_overrides(overrides)
+    claim(folder, folds, seeds, overrides)
+    runs = fold_runs(folder, folds, seeds)
+    waiting = [each for each in runs if not each.is_finished()]
+    if len(waiting) < len(runs):
+        sys.stderr.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already.\n")
+    for each in waiting:
+        if each.last.is_file():
+            start([f"resume={quoted(each.last)}"])
+    for seed in dict.fromkeys(each.seed for each in waiting):
+        if new := [each.fold for each in waiting if each.seed == seed and not each.last.is_file()]:
+            start(multirun(folder, seed, new, overrides))
+    check_finished(waiting)
+
+
+def check_overrides(overrides: list[str]) -> None:
+    """Refuse what cannot be cross-validated, and warn of networks that may have seen the images held out."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise UserError(str(error)) from error
+    keys = {each.key_or_group for each in parsed}
+    if taken := sorted(keys & OURS):
+        raise UserError(f"{', '.join(taken)}: cannot be set here; cross-validation sets folds, seeds and folders.")
+    if several := [each.input_line for each in parsed if each.is_sweep_override()]:
+        raise UserError(f"{several[0]}: one value, please; cross-validate each setting by itself and compare them.")
+    if seen := sorted(keys & HAVE_SEEN):
+        sys.stderr.write(f"{', '.join(seen)}: if that network has seen these images, the figures are too good.\n")
+
+
+def multirun(folder: Path, seed: int, folds: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Arguments of the multirun that trains these folds, all in one group of W&B, which bears the folder's name."""
+    return [
+        "--multirun",
+        *overrides,
+        f"seed={seed}",
+        f"datamodule.fold={','.join(folds)}",
+        f"group={quoted(folder.name)}",
+        f"hydra.sweep.dir={quoted(folder)}",
+        "hydra.sweep.subdir='${fold_folder:${seed},${datamodule.fold}}'",
+        "~hydra.callbacks.sweep_report",  # a report of its own comes when all are finished
+    ]
+
+
+def start(arguments: Sequence[str]) -> None:
+    """Run `run.py` to its end; SIGTERM is handed on to it.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    process = subprocess.Popen([sys.executable, str(RUN), *arguments])
+
+    def hand_on(signum: int, frame: FrameType | None) -> None:
+        process.terminate()
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the terminal has sent it to both
+        process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code < 0 or code >= 128:
+        raise KeyboardInterrupt
+
+
+def check_finished(runs: Sequence[FoldRun]) -> None:
+    """Raise UserError unless all of them are."""
+    if left := [each.folder for each in runs if not each.is_finished()]:
+        raise UserError(
+            f"{len(left)} runs are not finished, the first: {left[0]} (see its {RECORD}). The same command goes on."
+        )
+
+
+def quoted(text: str | Path) -> str:
+    """A path as Hydra reads it."""
+    return "'" + str(text).replace("'", "\\'") + "'"
+
+
+def default_folder(overrides: Sequence[str], folds: int) -> Path:
+    """Folder named after the settings, so that the same command finds its own."""
+    words = "_".join(_short(text) for text in overrides) or "default"
+    return Path("logs/crossval") / f"{folds}fold_{re.sub('[^a-zA-Z0-9.=-]+', '_', words)[:100]}"
+
+
+def _short(override: str) -> str:
+    """`root=trash9` of `datamodule.root=/data/trash9`."""
+    key, equals, value = override.partition("=")
+    return f"{key.lstrip('+~').rpartition('.')[2]}{equals}{value.rstrip('/').rpartition('/')[2]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make crossval", description=__doc__)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="folder of the runs; default: logs/crossval/<settings>")
+    parser.add_argument("overrides", nargs="*", help="settings of run.py, such as experiment=trash9")
+    given = parser.parse_intermixed_args()
+    folder = (given.out or default_folder(given.overrides, given.folds)).absolute()
+    try:
+        crossval(folder, given.folds, given.seeds, given.overrides)
+        report_crossval(folder, Console())
+    except UserError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on.")
+
+
+if __name__ == "__main__":
+    main()
