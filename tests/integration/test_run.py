@@ -20,6 +20,7 @@ from tests.harness import weights
 from trashlite.compression.fold_batchnorm import fold_batchnorm
 from trashlite.compression.macs import count_macs
 from trashlite.errors import UserError
+from trashlite.reports.predictions import read_predictions
 
 Run = Callable[..., dict[str, Any]]
 
@@ -44,6 +45,10 @@ def test_fit_test_and_predict_agree_with_the_checkpoint(quick_run: Run, tiny_roo
             truth, labels = dataset.targets, range(len(data.class_names))
             f1 = f1_score(truth, predict(dataset), labels=labels, average="macro", zero_division=0)
             assert record[f"{stage}/f1"] == pytest.approx(f1, abs=1e-6)
+            kept = read_predictions(tmp_path / "out" / f"{stage}_predictions.csv")
+            assert kept.files == dataset.names
+            assert kept.labels.tolist() == truth.tolist()
+            assert kept.predicted[0].tolist() == predict(dataset).tolist()
         names = [data.class_names[label] for label in predict(data.predict_dataset)]
 
     submission = submission_of(tmp_path / "out")
