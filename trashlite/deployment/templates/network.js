@@ -23,46 +23,64 @@ function tapsOf(size, out, kernel) {
 
 const rounded = (sum) => Math.min(255, Math.floor((sum + 2097152) / 4194304));
 
+/** A row at its new width, into `out` from `corner` on. */
+function shrinkRow(taps, width, row, out, corner) {
+  for (let x = 0; x < width; x++) {
+    const { first, shares } = taps[x];
+    for (let c = 0; c < 3; c++) {
+      let sum = 0;
+      for (let i = 0; i < shares.length; i++) sum += shares[i] * row[3 * (first + i) + c];
+      out[corner + 3 * x + c] = rounded(sum);
+    }
+  }
+  return out;
+}
+
 /** Fill height x width pixels of `out` from `corner` on; `view` tells how to step through the source. */
 function resize(view, sourceHeight, sourceWidth, height, width, kernel, out, corner, outWidth) {
   const down = tapsOf(sourceHeight, height, kernel), across = tapsOf(sourceWidth, width, kernel);
-  const averaged = new Uint8Array(3 * across.count), rows = [];
-  const averageRow = (y) => {
+  const average = (y, x, into, place) => {
     const top = y * down.factor, tall = Math.min(down.factor, down.size - top);
-    for (let x = 0; x < across.count; x++) {
-      const left = x * across.factor, broad = Math.min(across.factor, across.size - left);
-      const pixels = tall * broad, half = pixels >> 1;
-      const inverse = Math.trunc(Math.fround(4294967296 / (pixels * 256)));
-      let red = half, green = half, blue = half;
-      for (let j = 0; j < tall; j++) {
-        let p = view.origin + view.down * (top + j) + view.right * left;
-        for (let i = 0; i < broad; i++, p += view.right) {
-          red += view.data[p];
-          green += view.data[p + 1];
-          blue += view.data[p + 2];
-        }
+    const left = x * across.factor, broad = Math.min(across.factor, across.size - left);
+    const pixels = tall * broad, half = pixels >> 1;
+    const inverse = Math.trunc(Math.fround(4294967296 / (pixels * 256)));
+    let red = half, green = half, blue = half;
+    for (let j = 0; j < tall; j++) {
+      let p = view.origin + view.down * (top + j) + view.right * left;
+      for (let i = 0; i < broad; i++, p += view.right) {
+        red += view.data[p];
+        green += view.data[p + 1];
+        blue += view.data[p + 2];
       }
-      averaged[3 * x] = Math.floor((red * inverse) / 16777216);
-      averaged[3 * x + 1] = Math.floor((green * inverse) / 16777216);
-      averaged[3 * x + 2] = Math.floor((blue * inverse) / 16777216);
     }
+    into[place] = Math.floor((red * inverse) / 16777216);
+    into[place + 1] = Math.floor((green * inverse) / 16777216);
+    into[place + 2] = Math.floor((blue * inverse) / 16777216);
   };
-  const shrinkRow = (y) => {
-    const row = new Uint8Array(3 * width);
-    averageRow(y);
-    for (let x = 0; x < width; x++) {
-      const { first, shares } = across.taps[x];
-      for (let c = 0; c < 3; c++) {
-        let sum = 0;
-        for (let i = 0; i < shares.length; i++) sum += shares[i] * averaged[3 * (first + i) + c];
-        row[3 * x + c] = rounded(sum);
-      }
+  // Pillow begins with the columns where it takes that for less work; each step is rounded, so the order shows.
+  if (down.count > height && 2 * (across.count - width) < down.count - height) {
+    const pixel = new Uint8Array(3), column = new Uint8Array(3 * across.count), sum = new Float64Array(3 * across.count);
+    for (let y = 0; y < height; y++) {
+      const { first, shares } = down.taps[y];
+      sum.fill(0);
+      for (let j = 0; j < shares.length; j++)
+        for (let x = 0; x < across.count; x++) {
+          average(first + j, x, pixel, 0);
+          for (let c = 0; c < 3; c++) sum[3 * x + c] += shares[j] * pixel[c];
+        }
+      for (let x = 0; x < sum.length; x++) column[x] = rounded(sum[x]);
+      shrinkRow(across.taps, width, column, out, corner + 3 * outWidth * y);
     }
-    return row;
+    return;
+  }
+  const averaged = new Uint8Array(3 * across.count), rows = [];
+  const newRow = (y) => {
+    for (let x = 0; x < across.count; x++) average(y, x, averaged, 3 * x);
+    return shrinkRow(across.taps, width, averaged, new Uint8Array(3 * width), 0);
   };
   for (let y = 0; y < height; y++) {
     const { first, shares } = down.taps[y];
-    for (let i = 0; i < shares.length; i++) rows[first + i] ??= shrinkRow(first + i);
+    for (let i = 0; i < shares.length; i++) rows[first + i] ??= newRow(first + i);
     for (let x = 0; x < 3 * width; x++) {
       let sum = 0;
       for (let i = 0; i < shares.length; i++) sum += shares[i] * rows[first + i][x];

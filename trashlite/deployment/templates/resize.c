@@ -86,34 +86,31 @@ struct view {
     ptrdiff_t right, down; /* bytes from a pixel to its neighbour */
 };
 
+/* Pixel (`x`, `y`) of the image after averaging. */
+static void average(const struct view *v, const struct axis *h, const struct axis *w, int32_t y, int32_t x,
+                    uint8_t *out)
+{
+    const int32_t top = y * h->factor, left = x * w->factor;
+    const int32_t height = h->size - top < h->factor ? h->size - top : h->factor;
+    const int32_t width = w->size - left < w->factor ? w->size - left : w->factor;
+    const uint32_t pixels = (uint32_t)(height * width);
+    const uint32_t inverse = (uint32_t)(4294967296.0f / (float)(pixels << 8));
+    uint32_t sum[3] = {pixels / 2, pixels / 2, pixels / 2};
+    int32_t i, j, c;
+
+    for (j = 0; j < height; j++) {
+        const uint8_t *p = v->origin + v->down * (top + j) + v->right * left;
+
+        for (i = 0; i < width; i++, p += v->right)
+            for (c = 0; c < 3; c++)
+                sum[c] += p[c];
+    }
+    for (c = 0; c < 3; c++)
+        out[c] = (uint8_t)(sum[c] * inverse >> 24);
+}
+
 #ifndef KERNEL_BOX
 static uint8_t averaged[4 * 3 * INPUT_WIDTH];
-
-/* Row `y` of the image after averaging. */
-static void average_row(const struct view *v, const struct axis *h, const struct axis *w, int32_t y)
-{
-    const int32_t top = y * h->factor;
-    const int32_t height = h->size - top < h->factor ? h->size - top : h->factor;
-    int32_t x, i, j, c;
-
-    for (x = 0; x < w->count; x++) {
-        const int32_t left = x * w->factor;
-        const int32_t width = w->size - left < w->factor ? w->size - left : w->factor;
-        const uint32_t pixels = (uint32_t)(height * width);
-        const uint32_t inverse = (uint32_t)(4294967296.0f / (float)(pixels << 8));
-        uint32_t sum[3] = {pixels / 2, pixels / 2, pixels / 2};
-
-        for (j = 0; j < height; j++) {
-            const uint8_t *p = v->origin + v->down * (top + j) + v->right * left;
-
-            for (i = 0; i < width; i++, p += v->right)
-                for (c = 0; c < 3; c++)
-                    sum[c] += p[c];
-        }
-        for (c = 0; c < 3; c++)
-            averaged[3 * x + c] = (uint8_t)(sum[c] * inverse >> 24);
-    }
-}
 #endif
 
 /* Row `y` at its new width, into its place among the last rows. */
@@ -128,7 +125,8 @@ static void shrink_row(const struct view *v, const struct axis *h, const struct 
     (void)h;
 #else
     if (h->factor > 1 || w->factor > 1) {
-        average_row(v, h, w, y);
+        for (x = 0; x < w->count; x++)
+            average(v, h, w, y, x, averaged + 3 * x);
         row = averaged;
         right = 3;
     }
@@ -146,6 +144,34 @@ static void shrink_row(const struct view *v, const struct axis *h, const struct 
     }
 }
 
+/* Columns first, then what they gave: of a single new pixel at (`x`, `y`), the latter's `t` given. */
+static void shrink_columns_first(const struct view *v, const struct axis *h, const struct axis *w, const struct taps *t,
+                                 int32_t x, uint8_t *out)
+{
+    const struct taps *s = &across[x];
+    uint32_t total[3] = {0, 0, 0};
+    int32_t i, j, c;
+
+    for (i = 0; i < s->count; i++) {
+        uint32_t sum[3] = {0, 0, 0};
+
+        for (j = 0; j < t->count; j++) {
+            uint8_t p[3];
+
+            average(v, h, w, t->first + j, s->first + i, p);
+            for (c = 0; c < 3; c++)
+                sum[c] += TAPS == 1 ? p[c] : p[c] * (uint32_t)t->share[j % TAPS];
+        }
+        for (c = 0; c < 3; c++) {
+            const uint32_t value = rounded(TAPS == 1 ? sum[c] * (uint32_t)t->share[0] : sum[c]);
+
+            total[c] += TAPS == 1 ? value : value * (uint32_t)s->share[i % TAPS];
+        }
+    }
+    for (c = 0; c < 3; c++)
+        out[c] = rounded(TAPS == 1 ? total[c] * (uint32_t)s->share[0] : total[c]);
+}
+
 /* Fills `height` x `width` pixels of an image `INPUT_WIDTH` pixels wide, whose upper left one is `out`. */
 static void resize(const struct view *v, int32_t source_height, int32_t source_width, int32_t height, int32_t width,
                    uint8_t *out)
@@ -155,6 +181,16 @@ static void resize(const struct view *v, int32_t source_height, int32_t source_w
 
     for (x = 0; x < width; x++)
         across[x] = taps_of(&w, x);
+    /* Pillow begins with the columns where it takes that for less work; each step is rounded, so the order shows. */
+    if (h.count > height && 2 * (w.count - width) < h.count - height) {
+        for (y = 0; y < height; y++) {
+            const struct taps t = taps_of(&h, y);
+
+            for (x = 0; x < width; x++)
+                shrink_columns_first(v, &h, &w, &t, x, out + 3 * (INPUT_WIDTH * y + x));
+        }
+        return;
+    }
     for (y = 0; y < height; y++) {
         const struct taps t = taps_of(&h, y);
         uint32_t sum[3 * INPUT_WIDTH];
