@@ -60,12 +60,13 @@ def draw(folder: Path, out: Path) -> None:
 
 
 def draw_recipe(axes: Axes, recipe: dict[str, Any], held_out: float | None) -> None:
-    """Both figures of a recipe, its name at the higher one."""
-    macs, val = recipe["model/macs"], recipe["val/f1"]
-    axes.scatter(macs, val, s=28, marker=MARKERS["val"], facecolors="white", edgecolors=OURS, lw=1.2, zorder=4)
+    """Both figures of a recipe, its name at the higher one; a network trained on val too has no validation figure."""
+    macs, val = recipe["model/macs"], recipe.get("val/f1")
+    if val is not None:
+        axes.scatter(macs, val, s=28, marker=MARKERS["val"], facecolors="white", edgecolors=OURS, lw=1.2, zorder=4)
     if held_out is not None:
         axes.scatter(macs, held_out, s=44, color=OURS, zorder=5)
-    note(axes, recipe["name"], (macs, max(val, held_out or 0)), (-5, 5), ha="right", color=OURS, weight="bold")
+    note(axes, recipe["name"], (macs, max(val or 0, held_out or 0)), (-5, 5), ha="right", color=OURS, weight="bold")
 
 
 def note(axes: Axes, text: str, point: tuple[float, float], xytext: tuple[int, int], **font: Any) -> None:

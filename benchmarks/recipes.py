@@ -1,7 +1,8 @@
 """The table of the trained recipes in a folder, as Markdown: python benchmarks/recipes.py [results/trash9].
 
 A recipe is a folder with best.ckpt and its run.json; seed*.json beside them are records of the same recipe with other
-seeds. MACs, parameters, latency and size are taken from the checkpoint, F1 and minutes from the records.
+seeds, held_out.json beside the folders has F1 on images that nothing was chosen by. MACs, parameters, latency and size
+are taken from the checkpoint, F1 and minutes from the records.
 """
 
 import json
@@ -19,8 +20,8 @@ from trashlite.compression.fold_batchnorm import fold_batchnorm
 from trashlite.compression.macs import count_macs
 
 HEADINGS = (
-    "recipe | input | MACs (thop / flop_counter) | parameters | val F1 | of all seeds | score | minutes "
-    "| ms an image, 1 thread | checkpoint"
+    "recipe | input | MACs (thop / flop_counter) | parameters | F1, held out | F1, val | F1, val, all seeds | score "
+    "| minutes | ms an image, 1 thread | checkpoint"
 )
 TIMED_SECONDS = 2.0
 
@@ -37,17 +38,21 @@ def row(folder: Path) -> tuple[int, str]:
     timer = Timer("model(image)", globals={"model": model, "image": image}, num_threads=1)
     milliseconds = timer.blocked_autorange(min_run_time=TIMED_SECONDS).median * 1000
     shipped = _read(folder / "run.json")
-    scores = [record["val/f1"] for record in (shipped, *map(_read, sorted(folder.glob("seed*.json"))))]
+    known = folder.parent / "held_out.json"
+    held_out = _read(known).get(folder.name) if known.is_file() else None
+    records = (shipped, *map(_read, sorted(folder.glob("seed*.json"))))
+    scores = [record["val/f1"] for record in records if "val/f1" in record]
     cells = (
         f"`{folder.name}`",
         f"{size[1]}x{size[2]}",
         f"{macs.macs:,} / {macs.flop_counter_macs:,}",
         f"{macs.params:,}",
-        f"{scores[0]:.4f}",
+        f"{held_out:.3f}" if held_out is not None else "",
+        f"{shipped['val/f1']:.4f}" if "val/f1" in shipped else "",  # none where val was trained on
         f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}, {len(scores)} runs"
         if scores[1:]
-        else "one run",
-        f"{shipped['val/score']:.3f}",
+        else f"{len(scores)} run",
+        f"{shipped['val/score']:.3f}" if "val/score" in shipped else "",
         f"{shipped['minutes']:.1f}",
         f"{milliseconds:.2f}",
         f"{checkpoint.stat().st_size / 1000:.0f} kB",

@@ -1,0 +1,24 @@
+"""README.md and docs/recipes.md say of the shipped networks what their records say."""
+
+import json
+import re
+
+import pytest
+
+from tests.harness import PROJECT
+
+RESULTS = PROJECT / "results" / "trash9"
+HELD_OUT = json.loads((RESULTS / "held_out.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/recipes.md"])
+def test_tables_repeat_the_records(document: str) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+)x(\d+) \|(.*)", (PROJECT / document).read_text(encoding="utf-8"), re.M)
+    assert {name for name, *_ in rows} >= HELD_OUT.keys()
+    for name, height, width, cells in rows:
+        record = json.loads((RESULTS / name / "run.json").read_text(encoding="utf-8"))
+        assert record["image_size"] == [int(height), int(width)], name
+        for key, form in (("model/macs", ","), ("model/params", ","), ("val/f1", ".4f")):  # no val/f1 with split=all
+            assert key not in record or format(record[key], form) in cells, (name, key)
+        if name in HELD_OUT:
+            assert f"| {HELD_OUT[name]:.3f} |" in cells, name
