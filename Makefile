@@ -58,7 +58,7 @@ decompose: setup ## squeeze CHECKPOINT=path to BUDGET=0.6 of its MACs, repair, f
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make decompose CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	$(RUN) experiment=decompose "checkpoint=$(call quoted,$(CHECKPOINT))" callbacks.low_rank.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 
-slim: setup ## drop channels of CHECKPOINT=path (block_net, lite0_cut) to BUDGET=0.6 of its MACs, fine-tune, submit
+slim: setup ## drop channels of CHECKPOINT=path (any backbone) to BUDGET=0.6 of its MACs, fine-tune, submit
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make slim CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
 	$(RUN) experiment=slim "checkpoint=$(call quoted,$(CHECKPOINT))" callbacks.slimming.budget=$(BUDGET) $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
 

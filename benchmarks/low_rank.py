@@ -29,11 +29,10 @@ from peers_training import CALIBRATION_IMAGES, Bench, Images
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
-from trashlite.backbones.factory import create_backbone
 from trashlite.compression.low_rank import RankPlan, apply_plan, collect_moments, select_ranks
 from trashlite.compression.low_rank.ranks import Policy
 from trashlite.compression.macs import count_macs
-from trashlite.compression.slimming import slim
+from trashlite.compression.slimming import apply_channel_plan, slim
 from trashlite.data.sampling import EpochSampler
 from trashlite.errors import UserError
 from trashlite.files import write_text
@@ -81,11 +80,9 @@ def decompose_by_setting(bench: Bench, share: float, policy: Policy) -> Built:
 
 def slim_channels(bench: Bench, share: float) -> Built:
     """Fewer channels in place of lower ranks, dropped in one round."""
-    images = (images for images, _ in bench.calibration)
-    architecture, weights = slim(bench.model, images, bench.image, share)
-    model = create_backbone("block_net", len(bench.class_names), kwargs=architecture)
-    model.load_state_dict(weights)
-    return model.eval(), f"stem {architecture['stem_size']}"
+    plan = slim(bench.model, (images for images, _ in bench.calibration), bench.image, share)
+    dropped = f", without {', '.join(plan.dropped)}" if plan.dropped else ""
+    return apply_channel_plan(bench.model, plan), f"{len(plan.layers)} layers{dropped}"
 
 
 # method: (how, what it is)

@@ -161,7 +161,7 @@ class LowRankDecomposition(Callback):
             batches = datamodule.evaluation_batches(datamodule.train_dataset, device, self.bn_images)
             reestimate_batchnorm(pl_module.model, (images for images, _ in batches))
             report.add(self.measure("BatchNorm re-estimated", pl_module, datamodule))
-        freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])
+        freeze_layers(pl_module.model, self.freeze, pl_module.factorised)
         self.done = True
         if trainer.is_global_zero:
             plan.save(self.folder / "plan.yaml")
@@ -207,4 +207,4 @@ class LowRankDecomposition(Callback):
         """The optimizer of a resumed run must leave out what was frozen."""
         self.done = checkpoint["callbacks"].get(self.state_key, {}).get("done", False)
         if self.done:
-            freeze_layers(pl_module.model, self.freeze, pl_module.hparams["rank_plan"]["layers"])
+            freeze_layers(pl_module.model, self.freeze, pl_module.factorised)

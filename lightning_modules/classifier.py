@@ -13,12 +13,12 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor
 
-from trashlite.compression.low_rank import RankPlan, apply_plan
+from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
 from trashlite.compression.low_rank.moments import Moments
 from trashlite.errors import UserError
 from trashlite.losses import create_loss
 from trashlite.metrics import bootstrap_f1, competition_score, create_metrics
-from trashlite.network import build_network, fill, read_checkpoint
+from trashlite.network import add_plan, build_network, fill, read_checkpoint, read_plans
 
 Batch = dict[str, Tensor]
 
@@ -40,7 +40,7 @@ class TrashClassifier(LightningModule):
         optimizer: `name` (timm), `lr`, `weight_decay`, `kwargs`.
         scheduler: settings of timm's `create_scheduler_v2`, lengths in epochs.
         score: constants of `competition_score`.
-        rank_plan: of `RankPlan.to_dict`: the network is this factorisation of the backbone.
+        plans: of `add_plan`: the network is what they make of the backbone, in their order.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrashClassifier(LightningModule):
         optimizer: Mapping[str, Any],
         scheduler: Mapping[str, Any],
         score: Mapping[str, float],
-        rank_plan: Mapping[str, Any] | None = None,
+        plans: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -88,7 +88,7 @@ class TrashClassifier(LightningModule):
     def configure_backbone(self) -> None:
         """Build the network; its start weights, if any, are fetched only this once."""
         backbone = self.hparams["backbone"]
-        self.model = build_network(backbone, len(self.class_names), self.hparams["rank_plan"])
+        self.model = build_network(backbone, len(self.class_names), self.hparams["plans"])
         # The checkpoint holds the weights: loading it must need neither the internet nor the file.
         self.hparams["backbone"] = {**backbone, "pretrained": False, "weights": None}
 
@@ -99,17 +99,18 @@ class TrashClassifier(LightningModule):
             moments: from `collect_moments`, for factors that keep outputs instead of weights.
         """
         self.model = apply_plan(self.model, plan, moments)
-        earlier = self.hparams["rank_plan"]
-        whole = RankPlan.from_dict(earlier).then(plan) if earlier else plan
-        self.hparams["rank_plan"] = whole.to_dict()
+        self.hparams["plans"] = add_plan(self.hparams["plans"], plan)
 
-    def replace_network(self, backbone: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-        """Go on with another network of these weights (`name` and `kwargs` as in `backbone`), also in checkpoints."""
-        self.hparams["backbone"] = {"pretrained": False, "weights": None, **backbone}
-        device = self.device
-        self.configure_backbone()
-        self.model.load_state_dict(state)
-        self.model.to(device)
+    def apply_channel_plan(self, plan: ChannelPlan) -> None:
+        """Drop channels of the network as it is now; its checkpoints rebuild it so."""
+        self.model = apply_channel_plan(self.model, plan)
+        self.hparams["plans"] = add_plan(self.hparams["plans"], plan)
+
+    @property
+    def factorised(self) -> list[str]:
+        """Names of the layers that were replaced by chains of smaller ones."""
+        plans = read_plans(self.hparams["plans"])
+        return [name for plan in plans if isinstance(plan, RankPlan) for name in plan.layers]
 
     def configure_loss(self) -> None:
         self.loss = create_loss(self.hparams["loss"], self.hparams["class_counts"])

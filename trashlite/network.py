@@ -1,6 +1,6 @@
-"""Networks rebuilt from the plain data of a checkpoint: backbone, rank plan, weights."""
+"""Networks rebuilt from the plain data of a checkpoint: backbone, plans of compression, weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trashlite.backbones import create_backbone
-from trashlite.compression.low_rank import RankPlan, apply_plan
+from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
 from trashlite.errors import UserError
 from trashlite.files import damaged_part
 
@@ -48,6 +48,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "Plain weights of a backbone are loaded with backbone.weights=PATH."
         )
     check_plain(hparams, f"hyper_parameters of {path}")
+    ranks = hparams.pop("rank_plan", None)  # of earlier versions, which kept no other plan
+    hparams.setdefault("plans", [{"ranks": ranks}] if ranks else [])
     # All weights are in the file: nothing else is to be read or fetched for it.
     hparams["backbone"] = {**hparams["backbone"], "pretrained": False, "weights": None}
     check_finite(state, path)
@@ -93,16 +95,14 @@ def check_finite(state: Mapping[str, Any], source: str | Path) -> None:
         )
 
 
-def build_network(
-    backbone: Mapping[str, Any], num_classes: int, rank_plan: Mapping[str, Any] | None = None
-) -> nn.Module:
+def build_network(backbone: Mapping[str, Any], num_classes: int, plans: Sequence[Mapping[str, Any]] = ()) -> nn.Module:
     """Network of a backbone's settings (`name`, `kwargs`, `pretrained`, `weights`).
 
     Args:
-        rank_plan: of `RankPlan.to_dict`: the network is this factorisation of the backbone, with factors still zero.
+        plans: of `add_plan`: the network is what they make of the backbone, with factors still zero.
 
     Raises:
-        UserError: the backbone cannot be built, or the plan does not fit it.
+        UserError: the backbone cannot be built, or a plan does not fit it.
     """
     network = create_backbone(
         backbone["name"],
@@ -111,9 +111,43 @@ def build_network(
         pretrained=backbone["pretrained"],
         weights=backbone["weights"],
     )
-    if rank_plan is not None:
-        network = apply_plan(network, RankPlan.from_dict(rank_plan), initialise=False)
+    for plan in read_plans(plans):
+        if isinstance(plan, ChannelPlan):
+            network = apply_channel_plan(network, plan)
+        else:
+            network = apply_plan(network, plan, initialise=False)
     return network
+
+
+def read_plans(plans: Sequence[Mapping[str, Any]]) -> list[ChannelPlan | RankPlan]:
+    """Plans from plain data, in the order in which they are applied.
+
+    Raises:
+        UserError: something else.
+    """
+    if not isinstance(plans, list | tuple):
+        raise UserError(f"plans of compression are a list, not a {type(plans).__name__}")
+    found: list[ChannelPlan | RankPlan] = []
+    for entry in plans:
+        match entry:
+            case {"channels": plan, **rest} if not rest:
+                found.append(ChannelPlan.from_dict(plan))
+            case {"ranks": plan, **rest} if not rest:
+                found.append(RankPlan.from_dict(plan))
+            case _:
+                raise UserError(f"a plan of compression is `channels: …` or `ranks: …`, not {entry!r:.100}")
+    return found
+
+
+def add_plan(plans: Sequence[Mapping[str, Any]], plan: ChannelPlan | RankPlan) -> list[dict[str, Any]]:
+    """Plain data of plans and of one more, made for the network that they give."""
+    whole = read_plans(plans)
+    match (whole[-1] if whole else None), plan:
+        case (ChannelPlan() as last, ChannelPlan()) | (RankPlan() as last, RankPlan()):
+            whole[-1] = last.then(plan)  # type: ignore[arg-type]
+        case _:
+            whole.append(plan)
+    return [{"channels" if isinstance(each, ChannelPlan) else "ranks": each.to_dict()} for each in whole]
 
 
 def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
@@ -123,7 +157,7 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
         checkpoint: from `read_checkpoint`.
     """
     settings = checkpoint["hyper_parameters"]
-    network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("rank_plan"))
+    network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("plans", ()))
     state = checkpoint["state_dict"]
     fill(network, {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
     return network.eval()

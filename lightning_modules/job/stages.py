@@ -10,8 +10,9 @@ from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.job.devices import check_devices, first_device, go_on_alone
 from lightning_modules.job.parts import create_module, create_trainer, without_choice
-from trashlite.compression import count_macs, fold_batchnorm
+from trashlite.compression import RankPlan, count_macs, fold_batchnorm
 from trashlite.errors import UserError
+from trashlite.network import read_plans
 
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
@@ -52,8 +53,8 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         "fold_batchnorm": cfg.fold_batchnorm,
         "checkpoint": checkpoint,
     }
-    if plan := model.hparams["rank_plan"]:
-        record["low_rank"] = {key: plan[key] for key in ("macs_before", "macs_after")}
+    if ranks := [plan for plan in read_plans(model.hparams["plans"]) if isinstance(plan, RankPlan)]:
+        record["low_rank"] = {"macs_before": ranks[0].macs_before, "macs_after": ranks[-1].macs_after}
     if cfg.fit and not datamodule.has_val:
         record |= {"split": "all", "train_images": len(datamodule.train_dataset), "epochs": cfg.trainer.max_epochs}
     if (cfg.fit or cfg.test) and datamodule.has_val:

@@ -53,6 +53,11 @@ def data_of(root: Path, model: TrashClassifier, cache: Path) -> TrashDataModule:
     return data
 
 
+def rank_plan(model: TrashClassifier) -> RankPlan:
+    (plan,) = model.hparams["plans"]
+    return RankPlan.from_dict(plan["ranks"])
+
+
 def budget_macs(model: TrashClassifier) -> int:
     return count_macs(model.model, (3, 32, 32)).flop_counter_macs
 
@@ -83,7 +88,7 @@ def test_decompose_fine_tune_submit_and_again(
     assert stages["fine-tuned"]["macs"] == stages["decomposed"]["macs"] == record["model/macs"]
     assert stages["decomposed"]["flop_counter_macs"] == budget_macs(model)
     plan = RankPlan.load(tmp_path / "out" / "plan.yaml")
-    assert plan == RankPlan.from_dict(model.hparams["rank_plan"])
+    assert plan == rank_plan(model)
     assert (plan.macs_before, plan.macs_after) == (budget_macs(before), budget_macs(model))
     assert (tmp_path / "out" / "pictures" / "decomposition.png").is_file()
     output = capsys.readouterr().out
@@ -94,7 +99,7 @@ def test_decompose_fine_tune_submit_and_again(
     again = quick_run(*decompose(record["checkpoint"], "callbacks.low_rank.budget=0.8"), folder="again")
     smaller = load(again["checkpoint"])
     assert 0.98 * 0.8 <= budget_macs(smaller) / budget_macs(model) <= 0.8
-    whole = RankPlan.from_dict(smaller.hparams["rank_plan"])
+    whole = rank_plan(smaller)
     assert list(whole.layers)[: len(plan.layers)] == list(plan.layers)
     assert (whole.macs_before, whole.macs_after) == (budget_macs(before), budget_macs(smaller))
 
@@ -144,7 +149,7 @@ def test_freeze_and_resume_gives_the_uninterrupted_run(quick_run: Run, dense: st
     still = quick_run(*settings, "optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0", "callbacks.ema=null",
                       "trainer.max_epochs=1", "callbacks.low_rank.freeze=all_but_factors", folder="still")  # fmt: skip
     start, end = weights(still["checkpoint"]), weights(tmp_path / "whole" / "checkpoints" / "last.ckpt")
-    factors = {f"model.{name}" for name in load(whole["checkpoint"]).hparams["rank_plan"]["layers"]}
+    factors = {f"model.{name}" for name in load(whole["checkpoint"]).factorised}
     for name in end:
         moved = not torch.equal(start[name], end[name])
         is_factor = any(name.startswith(f"{layer}.") for layer in factors)
@@ -169,7 +174,7 @@ def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path,
     ]  # fmt: skip
     whole = quick_run(*settings, "trainer.max_epochs=4", folder="whole")
     best = load(whole["checkpoint"])  # is the decomposed one, even if a dense one was better
-    plan = RankPlan.from_dict(best.hparams["rank_plan"])
+    plan = rank_plan(best)
     assert budget_macs(best) == plan.macs_after <= 0.6 * plan.macs_before
     stages = json.loads((tmp_path / "whole" / "decomposition.json").read_text())["stages"]
     assert [stage["stage"] for stage in stages] == ["dense", "decomposed", "BatchNorm re-estimated", "fine-tuned"]
@@ -177,7 +182,7 @@ def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path,
 
     stop_after(quick_run, settings, epochs=stopped_after, of=4)
     hparams = torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
-    assert bool(hparams["rank_plan"]) == (stopped_after > 2)
+    assert bool(hparams["plans"]) == (stopped_after > 2)
     quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
     assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
 
@@ -197,7 +202,7 @@ def test_a_trial_of_a_search_for_ranks(quick_run: Run, dense: str, tmp_path: Pat
     assert record["model/macs"] == stages[-1]["macs"] < stages[0]["macs"]
     network = load(record["checkpoint"])
     plan = RankPlan.load(tmp_path / "out" / "plan.yaml")
-    assert plan == RankPlan.from_dict(network.hparams["rank_plan"])
+    assert plan == rank_plan(network)
     assert plan.macs_after == budget_macs(network)
 
     # `make decompose` goes on from the plan.

@@ -124,18 +124,6 @@ class BlockNet(EfficientNet):
             se_style in ("efficientnet", "mobilenetv3"),
             f"se_style {se_style!r} is not efficientnet or mobilenetv3",
         )
-        self.settings = {
-            "act_layer": act_layer,
-            "se_style": se_style,
-            "drop_rate": drop_rate,
-            "drop_path_rate": drop_path_rate,
-            "global_pool": global_pool,
-            "stem_kernel": stem_kernel,
-            "stem_stride": stem_stride,
-            "bn_eps": bn_eps,
-            "bn_momentum": bn_momentum,
-        }
-        """All but the widths and the blocks: what a slimmer copy is built with."""
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.drop_rate = drop_rate

@@ -33,8 +33,12 @@ class ShuffleUnit(nn.Module):
 
     At stride 1 half of the channels pass untouched, so `out_chs` must equal `in_chs`; at stride 2 both
     branches see all channels. The half that passes must be even: `out_chs` is a multiple of 2.
+    A slimmed unit has lost some channels of either half: then `passing` of its inputs pass, and `order` tells
+    where each output lies in the two halves, one after the other.
     Raises ValueError where the channels do not fit.
     """
+
+    order: Tensor | None
 
     def __init__(
         self,
@@ -50,8 +54,10 @@ class ShuffleUnit(nn.Module):
         if stride == 1 and in_chs != out_chs:
             raise ValueError(f"a shuffle unit of stride 1 keeps its {in_chs} channels, it cannot make {out_chs}")
         self.stride = stride
-        self.out_chs = out_chs
+        self.in_chs, self.out_chs = in_chs, out_chs
         half = out_chs // 2
+        self.passing = half if stride == 1 else 0
+        self.register_buffer("order", None, persistent=False)
         if stride > 1:
             self.branch1 = nn.Sequential(*_depthwise(in_chs, kernel_size, stride), *_pointwise(in_chs, half, act_layer))
         self.branch2 = nn.Sequential(
@@ -66,9 +72,25 @@ class ShuffleUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride > 1:
-            return interleave_channels(self.branch1(x), self.branch2(x))
-        kept, changed = x.chunk(2, dim=1)
-        return interleave_channels(kept, self.branch2(changed))
+            first, second = self.branch1(x), self.branch2(x)
+        else:
+            first, second = x[:, : self.passing], self.branch2(x[:, self.passing :])
+        if self.order is None:
+            return interleave_channels(first, second)
+        return torch.cat((first, second), dim=1).index_select(1, self.order)
+
+    def keep_channels(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Route what is left when only some inputs and outputs stay (positions, rising).
+
+        Raises ValueError where an input passes that does not come out, or the other way round.
+        """
+        halves = torch.arange(self.out_chs).reshape(2, -1).T.flatten() if self.order is None else self.order.cpu()
+        source = halves[outputs]  # where each output lies in the two halves, one after the other
+        passing = inputs[inputs < self.passing]
+        if not torch.equal(source[source < self.passing].sort().values, passing):
+            raise ValueError("what passes by has to come out")
+        self.in_chs, self.out_chs, self.passing = len(inputs), len(outputs), len(passing)
+        self.order = source.argsort().argsort().to(next(self.parameters()).device)
 
 
 def _stage(in_chs: int, out_chs: int, repeats: int, act_layer: type[nn.Module]) -> nn.Sequential:

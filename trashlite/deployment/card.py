@@ -6,6 +6,8 @@ from typing import Any
 from trashlite.calibration import Calibration
 from trashlite.metrics import BootstrapF1
 
+SQUEEZED = {"channels": "slimmed", "ranks": "factorised"}
+
 RESIZE = {
     "stretch": "stretched to the input size",
     "letterbox": "shrunk with its aspect ratio kept, the rest filled with grey 114",
@@ -44,6 +46,9 @@ def model_card(
         data: name of the data set.
     """
     settings = checkpoint["hyper_parameters"]
+    backbone = ", ".join(
+        [settings["backbone"]["name"], *(SQUEEZED[kind] for plan in settings["plans"] for kind in plan)]
+    )
     preprocessing, classes = settings["preprocessing"], settings["class_names"]
     height, width = preprocessing["image_size"]
     mean, std = (", ".join(f"{value:.4g}" for value in preprocessing[key]) for key in ("mean", "std"))
@@ -52,7 +57,7 @@ def model_card(
 
 | | |
 | --- | --- |
-| backbone | {settings["backbone"]["name"]}{", factorised" if settings["rank_plan"] else ""} |
+| backbone | {backbone} |
 | classes | {", ".join(classes)} |
 | input | RGB, {height} x {width} (height x width) |
 | resize | {RESIZE[preprocessing["resize_mode"]]} |

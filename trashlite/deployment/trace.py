@@ -378,7 +378,7 @@ def _identity(tracer: _Tracer, node: Node, x: _Value, *_: Any, **__: Any) -> _Va
 
 MOVES = {
     *("view", "reshape", "_unsafe_view", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand"),
-    *("slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "cat", "stack"),
+    *("slice", "select", "narrow", "split", "split_with_sizes", "chunk", "unbind", "cat", "stack", "index_select"),
     *("pixel_unshuffle", "pixel_shuffle", "channel_shuffle"),
 }
 LOWERINGS: dict[str, Callable] = {

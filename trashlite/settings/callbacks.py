@@ -137,6 +137,7 @@ class Slimming(Part):
     output_dir: Text
     budget: Positive | None
     rounds: AtLeast1
+    multiple: AtLeast1
     calibration_images: AtLeast1
     bn_images: AtLeast1
     fold_batchnorm: bool

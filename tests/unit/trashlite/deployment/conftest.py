@@ -44,7 +44,7 @@ def fit_checkpoint() -> Callable[..., Path]:
             "backbone": BACKBONE,
             "class_names": layout.class_names,
             "preprocessing": preprocessing,
-            "rank_plan": None,
+            "plans": [],
         }
         state = {PREFIX + name: value for name, value in network.state_dict().items()}
         path.parent.mkdir(parents=True, exist_ok=True)

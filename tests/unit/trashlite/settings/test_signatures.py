@@ -22,7 +22,7 @@ from trashlite.settings.types import Part
 # Given by run.py, or objects, which no configuration holds.
 LATE = {
     "callbacks", "logger", "plugins", "train_time_interval", "clock", "console", "class_names", "class_counts",
-    "preprocessing", "rank_plan", "checkpoint",
+    "preprocessing", "plans", "checkpoint",
 }  # fmt: skip
 
 
