@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.unit.trashlite.compression.slimming.networks import BLOCKS, BACKBONES, build, from_config, images
+from tests.unit.trashlite.compression.slimming.networks import BACKBONES, BLOCKS, build, from_config, images
 from trashlite.compression import apply_channel_plan, count_macs, slim
 from trashlite.compression.low_rank.macs import measure_layers
 from trashlite.compression.slimming import round_budgets
