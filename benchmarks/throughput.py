@@ -181,6 +181,11 @@ def main() -> None:
         table.add_row(name, f"{speed:,.0f}", f"{speed / limit:.2f}", f"{speed / reference:.1f}")
     console = Console()
     console.print(table)
+    _, _, epoch, cached, files = medians.values()
+    console.print(
+        f"Our epoch is {epoch / files:.1f} times e: the cache {cached / files:.1f} times, Lightning, metrics and logging "
+        f"{epoch / cached:.2f} times."
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     console.print(f"peak memory of this process: {peak:.2f} GiB")
 
