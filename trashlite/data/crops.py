@@ -8,61 +8,35 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from os import cpu_count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from trashlite.data.cache import progress
 from trashlite.data.categories import UNKNOWN, read_categories
-from trashlite.data.coco import Coco, LeftOut, Object, read_coco
+from trashlite.data.coco import Coco, read_coco
 from trashlite.data.commands import account_table, file_digest, shown, write_csv
 from trashlite.data.contact_sheet import Cell, contact_sheet
+from trashlite.data.crop_plan import (
+    NOT_IN_MAP,
+    Crop,
+    CropSettings,
+    check_settings,
+    left_out,
+    plan_crops,
+    reaches_outside,
+)
 from trashlite.data.decode import BadImageError, read_rgb
 from trashlite.data.new_folder import make_folder
-from trashlite.data.photograph import PhotographFile, upright_box
+from trashlite.data.photograph import PhotographFile
 from trashlite.data.share_groups import share_groups
 from trashlite.errors import UserError
 
 VERSION = 1  # of the crops: raise it when the same input gives others
-LOSSLESS = frozenset({".png", ".bmp", ".gif", ".tif", ".tiff"})
 COLUMNS = ("file", "class", "image_id", "annotation_id", "left", "top", "width", "height", "area", "group", "part")
 ON_THE_SHEET = 60  # crops on the contact sheet
-
-
-class CropSettings(NamedTuple):
-    """Settings of cutting crops and of sharing them out."""
-
-    pad: float = 0.1
-    """Margin on each side, as a share of the box's longer side."""
-    min_side: int = 24
-    """Least side of a crop in pixels."""
-    group_by: str = "image"
-    """`image` or `folder`: what never gives crops to two parts."""
-    val: float = 0.15
-    test: float = 0.0
-    seed: int = 0
-    keep_unmapped: bool = False
-    """Objects of no class of the map go to unknown/ instead of being left out."""
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One crop to be written: its corners (left, top, right, bottom) are pixels of the upright photograph."""
-
-    object: Object
-    class_name: str
-    source: PhotographFile
-    corners: tuple[int, int, int, int]
-    box: tuple[float, float, float, float]
-    group: str
-
-    def file(self, part: str) -> str:
-        """Path of the crop below the folder of the data set."""
-        suffix = ".png" if self.source.path.suffix.lower() in LOSSLESS else ".jpg"
-        name = f"{self.object.photograph.id}_{self.object.id}{suffix}"
-        return f"{UNKNOWN}/{name}" if self.class_name == UNKNOWN else f"{part}/{self.class_name}/{name}"
 
 
 def make_crops(
@@ -99,63 +73,6 @@ def make_crops(
     return make_folder(out, made_from, partial(_fill, coco=coco, class_of=class_of, files=files, settings=settings))
 
 
-def check_settings(settings: CropSettings) -> None:
-    """Refuse values out of their bounds."""
-    if not (0 <= settings.pad <= 2 and settings.min_side >= 1):
-        raise UserError(f"--pad must lie between 0 and 2, --min-side above 0: not {settings.pad}, {settings.min_side}.")
-    if not (min(settings.val, settings.test) >= 0 and settings.val + settings.test < 1 and settings.seed >= 0):
-        raise UserError("--val and --test are shares that leave something for training, --seed is not negative.")
-
-
-def plan_crops(
-    coco: Coco, class_of: Mapping[str, str], files: Mapping[str, PhotographFile], settings: CropSettings
-) -> list[Crop]:
-    """Crops that can be cut; objects that give none go to `coco.left_out`, with the reason."""
-    crops = []
-    for item in coco.objects:
-        source = files.get(item.photograph.file_name)
-        class_name = class_of.get(item.category, UNKNOWN if settings.keep_unmapped else None)
-        box = upright_box(item.box, item.photograph.size, source) if source and not source.why else None
-        corners = crop_corners(box, source.size, settings.pad) if source and box else None
-        if class_name is None:
-            why = "its category is not in the map"
-        elif source is None:
-            why = "no such image file"
-        elif source.why:
-            why = f"its image cannot be read ({source.why})"
-        elif box is None:
-            why = "the annotations are for another image size"
-        elif corners is None:
-            why = "box outside the image"
-        elif min(corners[2] - corners[0], corners[3] - corners[1]) < settings.min_side:
-            why = f"smaller than {settings.min_side} pixels"
-        else:
-            folder = item.photograph.file_name.replace("\\", "/").rpartition("/")[0]
-            group = folder if settings.group_by == "folder" else item.photograph.id
-            crops.append(Crop(item, class_name, source, corners, box, group))
-            continue
-        coco.left_out.append(_left_out(item, why))
-    return crops
-
-
-def crop_corners(box: Sequence[float], size: Sequence[int], pad: float) -> tuple[int, int, int, int] | None:
-    """Whole-numbered (left, top, right, bottom) of a box with its margin, inside an image of `size` (width, height).
-
-    None where the box itself does not touch the image.
-    """
-    left, top, width, height = box
-    right, bottom = left + width, top + height
-    if right <= 0 or bottom <= 0 or left >= size[0] or top >= size[1]:
-        return None
-    margin = pad * max(width, height)
-    return (
-        max(0, math.floor(left - margin)),
-        max(0, math.floor(top - margin)),
-        min(size[0], math.ceil(right + margin)),
-        min(size[1], math.ceil(bottom + margin)),
-    )
-
-
 def _fill(
     folder: Path,
     coco: Coco,
@@ -182,9 +99,9 @@ def _fill(
     for row in rows:
         counts[str(row[1])][str(row[-1])] += 1
     reasons = Counter(item.why for item in coco.left_out)
-    unmapped = Counter(item.category for item in coco.left_out if item.why == "its category is not in the map")
+    unmapped = Counter(item.category for item in coco.left_out if item.why == NOT_IN_MAP)
     turned = sum(crop.source.orientation > 1 for crop in written)
-    outside = sum(_reaches_outside(crop) for crop in written)
+    outside = sum(reaches_outside(crop) for crop in written)
     notes = coco.notes + Counter({"crops of photographs turned by EXIF": turned, "boxes clipped at the edge": outside})
     return {
         "objects": len(rows) + len(dropped),
@@ -206,8 +123,7 @@ def _cut(folder: Path, crops: Sequence[Crop], part_of: Mapping[str, str], coco: 
     for crop in crops:
         of_photograph[crop.source.path].append(crop)
         (folder / crop.file(part_of.get(crop.object.id, UNKNOWN))).parent.mkdir(parents=True, exist_ok=True)
-    step = max(1, math.ceil(len(crops) / ON_THE_SHEET))
-    on_sheet = {crop.object.id for crop in sorted(crops, key=lambda crop: (crop.class_name, crop.object.id))[::step]}
+    on_sheet = sample(crops, ON_THE_SHEET)
 
     def cut(path: Path) -> list[tuple[Crop, Cell | None]] | str:
         try:
@@ -225,12 +141,15 @@ def _cut(folder: Path, crops: Sequence[Crop], part_of: Mapping[str, str], coco: 
 
     written: list[Crop] = []
     cells: list[Cell] = []
-    with ThreadPoolExecutor(cpu_count()) as pool, progress(len(of_photograph)) as bar:
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress(len(of_photograph)))
+        pool = ThreadPoolExecutor(cpu_count())
+        stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C must not wait for photographs not yet begun
         task = bar.add_task("Cutting photographs", total=len(of_photograph))
         for path, done in zip(of_photograph, pool.map(cut, of_photograph), strict=True):
             if isinstance(done, str):
                 why = f"its image cannot be read ({done})"
-                coco.left_out += [_left_out(crop.object, why) for crop in of_photograph[path]]
+                coco.left_out += [left_out(crop.object, why) for crop in of_photograph[path]]
             else:
                 written += [crop for crop, _ in done]
                 cells += [cell for _, cell in done if cell]
@@ -238,13 +157,16 @@ def _cut(folder: Path, crops: Sequence[Crop], part_of: Mapping[str, str], coco: 
     return written, sorted(cells, key=lambda cell: cell.title)
 
 
-def _left_out(item: Object, why: str) -> LeftOut:
-    return LeftOut(item.id, item.photograph.id, item.category, why)
-
-
-def _reaches_outside(crop: Crop) -> bool:
-    left, top, width, height = crop.box
-    return left < -1 or top < -1 or left + width > crop.source.size[0] + 1 or top + height > crop.source.size[1] + 1
+def sample(crops: Sequence[Crop], count: int) -> set[str]:
+    """Ids of about `count` crops, of each class alike and evenly spread over its photographs."""
+    of_class: dict[str, list[str]] = defaultdict(list)
+    for crop in crops:
+        of_class[crop.class_name].append(crop.object.id)
+    chosen = set()
+    for ids in of_class.values():
+        step = max(1, math.ceil(len(ids) * len(of_class) / count))
+        chosen |= {*ids[::step]}
+    return chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,14 +1,12 @@
 """Folders that a program fills in one step: whole or not there, and not made twice."""
 
-import glob
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from trashlite.errors import UserError
+from trashlite.files import replacing_folder
 
 MARKER = "made.json"
 
@@ -36,19 +34,12 @@ def make_folder(out: Path, made_from: Mapping[str, Any], fill: Callable[[Path], 
                 "touched. Choose another OUT, or remove the folder to have it made anew."
             )
         return found["result"]
-    unfinished = out.with_name(f".{out.name}.unfinished-{os.getpid()}")
     try:
-        for left_behind in out.parent.glob(f".{glob.escape(out.name)}.unfinished-*"):  # by a process that was killed
-            if not Path("/proc", left_behind.name.rpartition("-")[2]).exists():
-                shutil.rmtree(left_behind)
-        unfinished.mkdir(parents=True)
-        result = json.loads(json.dumps(dict(fill(unfinished))))
-        (unfinished / MARKER).write_text(json.dumps({"made_from": wanted, "result": result}, indent=1) + "\n")
-        unfinished.rename(out)
+        with replacing_folder(out) as unfinished:
+            result = json.loads(json.dumps(dict(fill(unfinished))))
+            (unfinished / MARKER).write_text(json.dumps({"made_from": wanted, "result": result}, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{str(out)!r} cannot be made, and is not: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return result
 
 

@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 
 from trashlite.data.coco import area, read_coco
-from trashlite.data.crops import CropSettings, crop_corners, make_crops
+from trashlite.data.crop_plan import Crop, CropSettings, crop_corners
+from trashlite.data.crops import make_crops, sample
+from trashlite.data.photograph import PhotographFile
 from trashlite.errors import UserError
 
 CATEGORIES = [{"id": 1, "name": "Can"}, {"id": 2, "name": "Bag"}, {"id": 3, "name": "Leaf"}]
@@ -228,3 +231,33 @@ def test_odd_image_and_category_entries_are_notes(coco: Made) -> None:
         "categories with the id of another, which counts": 1,
         "categories without a usable id or name": 1,
     }
+
+
+def test_a_stop_in_the_middle_leaves_nothing(coco: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, folder = coco()
+    save, saved = Image.Image.save, []
+
+    def save_then_stop(self: Image.Image, *args: Any, **kwargs: Any) -> None:
+        save(self, *args, **kwargs)
+        saved.append(args[0])
+        if len(saved) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", save_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        make_crops(file, folder, tmp_path / "out")
+    assert saved
+    assert {path.name for path in tmp_path.iterdir()} == {"photographs", "annotations.json"}
+    monkeypatch.undo()
+    assert make_crops(file, folder, tmp_path / "out")["objects"] == 24
+
+
+def test_the_contact_sheet_shows_every_class_alike(coco: Made) -> None:
+    file, folder = coco()
+    objects = read_coco(file).objects
+    source = PhotographFile.read(folder / "0.jpg")
+    names = ["rare" if item.id == "0" else item.category for item in objects]
+    crops = [Crop(item, name, source, (0, 0, 9, 9), item.box, "") for item, name in zip(objects, names, strict=True)]
+    chosen = sample(crops, 9)
+    classes = Counter(crop.class_name for crop in crops if crop.object.id in chosen)
+    assert classes == {"rare": 1, "Can": 3, "Bag": 3}
