@@ -14,6 +14,7 @@ from hydra_plugins.optuna_sweeper._search import Search
 from hydra_plugins.optuna_sweeper._settings import Settings
 from tests.harness import PROJECT, compose_config
 from tests.unit.hydra_plugins.conftest import CallingLauncher
+from trashlite.settings.command_line import prepare_command_line
 
 DOCS = (PROJECT / "docs/sweeps.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", DOCS.partition("| what | setting |")[2].partition("\n\n")[0], re.M)
@@ -72,10 +73,12 @@ def test_arguments_of_the_files_class_can_be_changed(tmp_path: Path) -> None:
     assert search.settings.sampler["multivariate"] is True
 
 
-@pytest.mark.parametrize("command", re.findall(r"^python run\.py -m .*?[^\\]$", DOCS, re.M | re.S))
+@pytest.mark.parametrize("command", re.findall(r"^(?:STUDY_URL=\S+ )?python run\.py -m .*?[^\\]$", DOCS, re.M | re.S))
 def test_every_command_composes(command: str) -> None:
-    """Without the choices, which are the search's, and without launchers that may not be installed."""
-    words = shlex.split(re.sub(r"\s*\\\n\s*", " ", command).partition("  #")[0])[3:]
-    given = [word for word in words if "launcher" not in word and not re.search(r"=(tag|\w+,)", word)]
-    composed = compose_config(*[word.replace("PATH", "/photos") for word in given], hydra=True)
+    """With the first of several values, and without intervals and launchers, which may not be installed."""
+    words = shlex.split(re.sub(r"\s*\\\n\s*", " ", command).partition("  #")[0])
+    words = [word.replace("PATH", "/photos") for word in words[words.index("-m") + 1 :]]
+    given = [re.sub(r"=([\w-]+),.*", r"=\1", word) for word in words if "launcher" not in word and "=tag(" not in word]
+    prepare_command_line(given, PROJECT / "conf")
+    composed = compose_config(*given, hydra=True)
     assert composed.hydra.sweeper._target_ == "hydra_plugins.optuna_sweeper.sweeper.OptunaSweeper"

@@ -59,9 +59,10 @@ def page(
         notes: what is left out, and why.
         experiment: YAML of the best job.
     """
+    shaded = f" Shaded: {escape(table.meaning)}." if table.front else ""
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(table.counts())}. A click on a heading sorts. Shaded: {escape(table.meaning)}.</p>",
+        f"<p>{escape(table.counts())}. A click on a heading sorts.{shaded}</p>",
         html_table(table),
     ]
     parts += [f"<p>All jobs: {escape(table.common)}</p>"] if table.common else []

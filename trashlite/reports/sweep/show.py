@@ -20,7 +20,8 @@ def show(report: Report, console: Console) -> None:
     """Print the report; a file gets the same lines as a screen of 80 columns."""
     console.print(console_table(report.table), width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
     table, reasons = report.table, reasons_of(report.table)
-    lines = [(f"{FRONT_MARK} {table.meaning}.", "dim"), (f"{table.counts()}.", "")]
+    lines = [(f"{FRONT_MARK} {table.meaning}.", "dim")] if table.front else []
+    lines += [(f"{table.counts()}.", "")]
     lines += [(line, "red" if " failed: " in line else "yellow") for line in reasons[:REASONS]]
     if len(reasons) > REASONS:
         lines.append((f"{len(reasons) - REASONS} more reasons in report.md", "yellow"))

@@ -42,3 +42,10 @@ def test_reasons_and_what_comes_next_stand_below(tmp_path: Path) -> None:
     assert "job 3 failed: no [bold] hope" in lines
     assert lines[-1].startswith("page: ")
     assert lines[-2] == "best job again: python run.py --config-dir x"
+
+
+def test_a_mark_is_explained_where_there_is_one(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", state="failed", error="no")
+    assert not [line for line in shown(tmp_path) if line.startswith("●")]
+    write_sweep(tmp_path, 3)
+    assert "● no other job is better in F1 or MACs without being worse in the other." in shown(tmp_path)
