@@ -125,7 +125,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         from trashlite.reports.data import show_data
 
         for path in show_data(datamodule, Path(cfg.output_dir) / "pictures"):
-            log.info("wrote %s", path)
+            log.info("wrote %s", os.path.relpath(path))
         return {}, None
     loggers = create_loggers(cfg, sweep_trial())
     checkpoint = fit(cfg, datamodule, loggers) if cfg.fit else cfg.checkpoint

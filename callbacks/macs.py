@@ -86,7 +86,7 @@ def macs_table(report: MacsReport, max_rows: int = 12) -> Table:
     for name, output, layers in rows:
         sums = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs", "flop_counter_macs"))
         table.add_row(name, output, *(f"{value:,}" for value in sums))
-    notes = ["flop_counter: operations by torch's own count, halved, as a MAC is two."]
+    notes = ["flop_counter is torch's own count of operations, halved: a MAC is two."]
     if report.not_counted:
         notes.append(f"{report.counter} has no formula for, and counts as 0: {', '.join(report.not_counted)}.")
     notes += [f"The two counters differ: {text}." for text in report.differences]
