@@ -32,7 +32,7 @@ from lightning_modules.classifier import TrashClassifier
 from trashlite.compression.low_rank import RankPlan, apply_plan, collect_moments, select_ranks
 from trashlite.compression.low_rank.ranks import Policy
 from trashlite.compression.macs import count_macs
-from trashlite.compression.slimming import apply_channel_plan, slim
+from trashlite.compression.slimming import apply_channel_plan, round_budgets, slim
 from trashlite.data.sampling import EpochSampler
 from trashlite.errors import UserError
 from trashlite.files import write_text
@@ -78,11 +78,20 @@ def decompose_by_setting(bench: Bench, share: float, policy: Policy) -> Built:
     return apply_plan(bench.model, found), f"{policy} {setting:.4f}, {len(found.layers)} layers"
 
 
-def slim_channels(bench: Bench, share: float) -> Built:
-    """Fewer channels in place of lower ranks, dropped in one round."""
-    plan = slim(bench.model, (images for images, _ in bench.calibration), bench.image, share)
-    dropped = f", without {', '.join(plan.dropped)}" if plan.dropped else ""
-    return apply_channel_plan(bench.model, plan), f"{len(plan.layers)} layers{dropped}"
+def slim_channels(bench: Bench, share: float, rounds: int = 1) -> Built:
+    """Fewer channels in place of lower ranks; BatchNorm is repaired between rounds."""
+    model, dropped = bench.model, list[str]()
+    for budget in round_budgets(model, bench.image, share, rounds):
+        if model is not bench.model:
+            bench.repair(model)
+        plan = slim(model, (images for images, _ in bench.calibration), bench.image, budget)
+        model, dropped = apply_channel_plan(model, plan), [*dropped, *plan.dropped]
+    return model, f"{rounds} round(s)" + (f", without {', '.join(dropped)}" if dropped else "")
+
+
+def prune_channels(bench: Bench, share: float, *, everywhere_alike: bool = False, taylor: bool = False) -> Built:
+    loss = bench.calibration_loss if taylor else None
+    return prune(bench.model, bench.image, share * bench.macs, everywhere_alike=everywhere_alike, loss=loss)
 
 
 # method: (how, what it is)
@@ -95,18 +104,17 @@ METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "budget": (partial(decompose, policy="budget", data_aware=True), "least error of the outputs"),
     "sensitivity": (partial(decompose, policy="sensitivity", data_aware=True), "least rise of the loss"),
     "slim": (slim_channels, "channels dropped by how little they move the logits (`make slim`, in one round)"),
+    "slim_rounds": (partial(slim_channels, rounds=3), "the same in three rounds, as `make slim` does"),
     "narrow": (
         lambda bench, share: narrow(bench.backbone, len(bench.class_names), bench.image, share * bench.macs),
         "peer: fewer channels, trained from scratch",
     ),
     "prune_alike": (
-        lambda bench, share: prune(bench.model, bench.image, share * bench.macs, everywhere_alike=True),
+        partial(prune_channels, everywhere_alike=True),
         "peer: torch-pruning by magnitude, the same share of each layer",
     ),
-    "prune_global": (
-        lambda bench, share: prune(bench.model, bench.image, share * bench.macs, everywhere_alike=False),
-        "peer: torch-pruning by magnitude, over all layers at once",
-    ),
+    "prune_global": (prune_channels, "peer: torch-pruning by magnitude, over all layers at once"),
+    "prune_taylor": (partial(prune_channels, taylor=True), "peer: torch-pruning by Taylor importance, likewise"),
 }
 WITHOUT_SHARE = ("dense", "evbmf")
 

@@ -92,28 +92,40 @@ def _scaled(backbone: Mapping[str, Any], num_classes: int, width: float) -> nn.M
         raise UserError(f"{name} cannot be built at width {width:.4f}: {error!r}") from error
 
 
-def prune(model: nn.Module, image: Tensor, target: float, *, everywhere_alike: bool) -> tuple[nn.Module, str]:
-    """Channels with the smallest group norms removed by torch-pruning (Fang et al. 2023, arXiv:2301.12900).
+def prune(
+    model: nn.Module,
+    image: Tensor,
+    target: float,
+    *,
+    everywhere_alike: bool = False,
+    loss: Callable[[nn.Module], Tensor] | None = None,
+) -> tuple[nn.Module, str]:
+    """Channels removed by torch-pruning (Fang et al. 2023, arXiv:2301.12900): those with the smallest group norms.
 
     Args:
         everywhere_alike: the same share of each layer's channels; else the least of the whole network.
+        loss: of a network; with it those go whose absence changes it least, to first order (Taylor importance,
+            Molchanov et al. 2019, arXiv:1906.10771).
 
     Raises:
         UserError: torch-pruning is missing, cannot follow the network, or cannot reach the target.
     """
     try:
         import torch_pruning
+        from torch_pruning.importance import GroupMagnitudeImportance, GroupTaylorImportance
     except ImportError as error:
         raise UserError("torch-pruning is missing: pip install -r requirements-bench.txt") from error
     name_of_output = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
 
     def build(kept: float) -> nn.Module:
         pruned = copy.deepcopy(model).requires_grad_(True)
+        if loss is not None:
+            loss(pruned).backward()
         try:
             torch_pruning.pruner.BasePruner(
                 pruned,
                 image,
-                torch_pruning.importance.GroupMagnitudeImportance(p=2),
+                GroupMagnitudeImportance(p=2) if loss is None else GroupTaylorImportance(),
                 global_pruning=not everywhere_alike,
                 pruning_ratio=1 - kept,
                 max_pruning_ratio=0.95,  # a layer without channels would cut the network in two

@@ -90,6 +90,11 @@ class Bench:
             metric.update(model(images), targets)
         return float(metric.compute())
 
+    def calibration_loss(self, model: nn.Module) -> Tensor:
+        """Loss of the calibration images, in eval mode."""
+        model.eval()
+        return torch.stack([self.loss(model(images), targets) for images, targets in self.calibration]).mean()
+
     def repair(self, model: nn.Module) -> None:
         """BatchNorm statistics over the calibration images."""
         reestimate_batchnorm(model, (images for images, _ in self.calibration))
