@@ -4,11 +4,14 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from trashlite.calibration import read_calibration
+from trashlite.deployment import compare
 from trashlite.deployment.__main__ import main
 
 
@@ -59,6 +62,34 @@ def test_predict_leaves_a_table_a_picture_and_a_list_of_the_unreadable(
         assert picture.width > picture.height
 
 
+def test_calibrate_writes_beside_the_checkpoint_what_predict_uses(
+    checkpoint: Path, tiny_root: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["calibrate", str(checkpoint), "--data", str(tiny_root), "--min-precision", "0.3"]) == 0
+    found = read_calibration(checkpoint)
+    assert found is not None
+    assert (found.images, found.min_precision) == (9, 0.3)
+    assert found.in_words() in capsys.readouterr().out
+    assert checkpoint.with_suffix(".calibration.png").is_file()
+    assert main(["calibrate", str(checkpoint), "--data", str(tiny_root), "--min-precision", "90"]) == 1
+    assert "min_precision must lie above 0 and up to 1, not 90" in capsys.readouterr().err
+    assert read_calibration(checkpoint) == found
+
+
+def test_latency_has_a_row_for_each_format_and_network(
+    checkpoint: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "ROUNDS", 1)
+    monkeypatch.setattr(compare, "compare", partial(compare.compare, calls=3))
+    assert main(["latency", str(checkpoint), str(tiny_checkpoint), "--format", "torch,onnx"]) == 0
+    rows = [
+        line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith(("| torch", "| onnx"))
+    ]
+    assert [row[0] for row in rows] == ["| torch", "| torch", "| onnx", "| onnx"]
+    assert [row[3] for row in rows] == ["1.00"] * 4  # the same network twice
+    assert rows[0][1] != rows[1][1]
+
+
 def test_predictions_do_not_replace_what_is_something_else(
     checkpoint: Path, tiny_root: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -72,6 +103,12 @@ def test_predictions_do_not_replace_what_is_something_else(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["export", "best.ckpt", "--format", "onnx,tflite"], "no export format 'tflite'; choose from onnx"),
+        (["export", "best.ckpt", "--format", " ,"], "Which formats?"),
+        (["export", "nowhere.ckpt", "--format", "c"], "There is no checkpoint nowhere.ckpt"),
+        (["latency", "best.ckpt", "nowhere.ckpt"], "There is no checkpoint nowhere.ckpt"),
+        (["latency", "best.ckpt", "--format", "torch,tflite"], "no export format 'tflite'"),
+        (["calibrate", "best.ckpt"], "give DATA="),
         (["predict", "best.ckpt", "nowhere.jpg"], "There is no 'nowhere.jpg'"),
         (["predict", "best.ckpt", "best.ckpt"], "None of 1 images of best.ckpt could be read: best.ckpt: not an image"),
         (["predict", "text.ckpt", "best.ckpt"], "text.ckpt is no checkpoint"),

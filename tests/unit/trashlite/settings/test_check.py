@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -9,7 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.trashlite.jobs import check_job
 from tests.harness import PROJECT, compose_config
+from trashlite.deployment.formats import FORMATS
 from trashlite.errors import UserError
+from trashlite.settings import config
 
 
 @cache
@@ -41,6 +44,8 @@ def mistakes(*overrides: str) -> list[str]:
         ("test", "no", "true or false"),
         ("predict", "no", "true or false"),
         ("show_data", "1", "true or false"),
+        ("export", "[tflite]", "onnx, int8, c, c_int8 or html"),
+        ("callbacks.calibration.min_precision", "90", "0"),
         ("image_size", "64", "[height, width]"),
         ("image_size", "null", "[height, width]"),
         ("image_size", "[a,b]", "[height, width]"),
@@ -206,3 +211,15 @@ def test_the_score_needs_the_macs() -> None:
     assert mistakes("callbacks.macs=null", "objective=[val/score]") == [
         "objective=val/score names the score, which needs the MACs: leave callbacks.macs on."
     ]
+
+
+@pytest.mark.parametrize("asking", ["export=[onnx]", "objective=[val/f1,val/latency_ms]"])
+def test_packages_of_exports_are_asked_for_at_once(asking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    [line] = mistakes(asking)
+    assert "needs the package onnxruntime: make setup-deploy" in line
+    assert mistakes("export=[c,html]") == []
+
+
+def test_formats_of_a_run_are_those_there_are() -> None:
+    assert get_args(get_args(config.Config.model_fields["export"].annotation)[0]) == tuple(FORMATS)
