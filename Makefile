@@ -111,6 +111,10 @@ import: setup ## bring class folders, class-prefixed files or a CSV of labels in
 	@test -n "$(SOURCE)" -a -n "$(OUT)" || { echo "make import SOURCE=<folder or CSV file> OUT=<new folder> [ARGS=--link]"; exit 1; }
 	@$(VENV)/bin/python -m trashlite.data.gather '$(SOURCE)' '$(OUT)' $(ARGS)
 
+data-report: setup ## what is wrong with DATA=folder, as a page (OUT=folder, OUT_OF_FOLD=out_of_fold.csv of make crossval)
+	@test -n "$(DATA)" || { echo "make data-report DATA=<folder> [OUT=logs/data_reports/<name>] [OUT_OF_FOLD=<out_of_fold.csv>]"; exit 1; }
+	@$(VENV)/bin/python -m trashlite.reports.data_report '$(DATA)' $(if $(OUT),--out '$(OUT)') $(if $(OUT_OF_FOLD),--out-of-fold '$(OUT_OF_FOLD)') $(ARGS)
+
 test: $(VENV)/.installed-dev ## run the fast tests, on up to four cores
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 

@@ -18,6 +18,7 @@ COMPONENTS = 48
 ALIKE = 0.95  # correlation from which a pair is proposed: distances in a projection never exceed the true ones
 SAME, DIFFERENCE = 0.96, 14.0  # correlation and mean absolute difference (0 to 255) that colour pixels must keep
 DETAIL = 0.8  # correlation of fine detail: of pairs of photographs looked at, same pictures had 0.84 and more
+NOISE = 0.5  # levels: deviation up to which an image counts as one of a single colour
 DETAIL_BLUR = 3  # pixels: what a blur of this radius takes away is detail
 NEAREST = 8  # pairs proposed for an image and a turn, at most: a thousand black images are no million pairs
 ROWS = 1024  # compared at a time: bounds the memory
@@ -92,7 +93,7 @@ def find_duplicates(
         differences, correlations = _compare(thumbnails[rows[one]], views)
         for at in np.flatnonzero((differences <= DIFFERENCE) & (correlations >= SAME)):
             first, second = int(rows[one[at]]), int(rows[other[at]])
-            kept = float((detail(first) * turned(detail(second)[None], turn)[0]).sum()) if differences[at] > 1 else 1.0
+            kept = _agreement(detail(first), turned(detail(second)[None], turn)[0])
             if kept < DETAIL:
                 continue
             found = Duplicate(first, second, turn, float(differences[at]), kept)
@@ -136,7 +137,8 @@ def _proposed(thumbnails: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, 
     coarse = grey.reshape(count, COARSE, block, COARSE, block).mean(axis=(2, 4))
     flat = _normalised(coarse.reshape(count, -1))
     components = min(COMPONENTS, count, flat.shape[1])
-    pca = PCA(components, svd_solver="randomized", random_state=0).fit(flat)
+    with np.errstate(invalid="ignore"):  # no variance at all, where each image is of one colour
+        pca = PCA(components, svd_solver="randomized", random_state=0).fit(flat)
     known = pca.transform(flat)
     # A distance d between normalised images is a correlation of 1 - d²/2.
     limit = 2 * (1 - ALIKE)
@@ -162,7 +164,7 @@ def _normalised(vectors: np.ndarray) -> np.ndarray:
     """Vectors (N, D) without their mean, of length 1; those of a single colour become zeros."""
     centred = vectors - vectors.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 1e-3)
+    return np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > NOISE * vectors.shape[1] ** 0.5)
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
@@ -173,9 +175,15 @@ def _detail(image: np.ndarray) -> np.ndarray:
     return _normalised(high.reshape(1, -1)).reshape(high.shape)
 
 
+def _agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two details; that of images without any is 1."""
+    return float((one * other).sum()) if one.any() or other.any() else 1.0
+
+
 def _compare(ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean absolute difference and correlation of pairs of images (N, S, S, 3); of one colour, they correlate fully."""
+    """Mean absolute difference and correlation of pairs of images (N, S, S, 3), 1 for two of a single colour."""
     one, other = (images.reshape(len(images), -1).astype(np.float32) for images in (ones, others))
     differences = np.abs(one - other).mean(axis=1)
-    correlations = (_normalised(one) * _normalised(other)).sum(axis=1)
-    return differences, np.where(differences < 1, 1.0, correlations)
+    one, other = _normalised(one), _normalised(other)
+    flat = ~(one.any(axis=1) | other.any(axis=1))
+    return differences, np.where(flat, 1.0, (one * other).sum(axis=1))

@@ -196,7 +196,7 @@ def _labels(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, byte
         f"<p>Out-of-fold predictions of {text(found['source'])}, macro F1 {found['macro_f1']:.3f}. An image is "
         "suspect where another class is as probable as that class is on its own images (confident learning). Given "
         "label → predicted class; margin: probability of the given minus that of the predicted. Nothing is changed: "
-        "what you choose below an image goes into relabel.csv, which <code>datamodule.relabel=relabel.csv</code> reads. "
+        "what you choose below an image goes into relabel.csv, for <code>datamodule.relabel=relabel.csv</code>. "
         f"{len(suspects):,} suspects, the first {len(shown)} shown, all in suspects.csv.</p>{sheet}"
     )
 
