@@ -84,13 +84,10 @@ def test_the_page_stands_alone_and_tells_what_is_wrong(small: Path, tmp_path: Pa
     assert "<li>1 file cannot be read" in text
     assert text.index("<li>") < text.index("<table")
     assert result["findings"] == sentences
-    assert (
-        result["unreadable"] == {"train/Jar/broken.jpg": "broken data stream when reading image file"}
-        or result["unreadable"]
-    )
+    assert list(result["unreadable"]) == ["train/Jar/broken.jpg"]
     duplicates = result["duplicates"]
     assert (duplicates["exact"], duplicates["conflicts"]) == (2, 1)
-    assert duplicates["parts"] == {"train and val": 1, "train": 1}
+    assert duplicates["parts"]["train and val"] == 1
     assert result["properties"]["has a white border"]["shares"][0] == pytest.approx(12 / 18)
     assert any("67% of Can has a white border, 0% of Jar" in sentence for sentence in sentences)
     assert result["counts"]["classes"]["Jar"] == {"train": 14, "val": 5, "test": 0}
