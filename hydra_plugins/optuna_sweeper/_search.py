@@ -90,7 +90,7 @@ class Search:
     def open_study(self) -> tuple[Study, Trials]:
         """Make the study, or go on with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        study, storage = open_study(self.settings, self.config, self.space.fixed, self.folder)
+        study, storage = open_study(self.settings, self.config, self.space, self.folder)
         write_sweep(
             self.folder, self.settings.storage_setting, self.settings.storage, study_name=self.settings.study_name,
             objective=self.settings.objective, directions=self.settings.directions, seed=self.sampler.get("seed"),

@@ -1,7 +1,7 @@
 """The search space of a sweep: Hydra's override grammar on one side, Optuna's distributions on the other."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,22 @@ class SearchSpace:
             overrides.append(f"{key}={value}" if is_text else to_override(key, value))
         return overrides
 
+    def check(self, point: Mapping[str, Any], is_whole: bool) -> None:
+        """Check a point that a search is to begin with.
+
+        Args:
+            is_whole: there is no function that asks for parameters of its own.
+
+        Raises:
+            UserError: it names what is no parameter, or a value that is none of the parameter's.
+        """
+        known = {key.lstrip("+"): dist for key, dist in self.distributions.items()}
+        for name, value in point.items():
+            if name in known and not contains(known[name], value):
+                raise UserError(f"hydra.sweeper.enqueue: {name}={value} is not in {known[name]}.")
+            if name not in known and is_whole:
+                raise UserError(f"hydra.sweeper.enqueue: the search has no {name}; choose from {', '.join(known)}.")
+
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every parameter, for a sampler that goes through all combinations.
 
@@ -56,6 +72,13 @@ class SearchSpace:
             count = round((dist.high - dist.low) / step) + 1  # type: ignore[attr-defined]
             values[key.lstrip("+")] = [dist.low + index * step for index in range(count)]  # type: ignore[attr-defined]
         return values
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def parse_space(lines: Iterable[str], config_loader: ConfigLoader | None = None) -> SearchSpace:

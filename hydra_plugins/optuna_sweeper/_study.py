@@ -12,29 +12,32 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from hydra_plugins.optuna_sweeper._same_settings import check_same_settings
+from hydra_plugins.optuna_sweeper._search_space import SearchSpace
 from hydra_plugins.optuna_sweeper._settings import Settings
 from trashlite.sweeps.storage import create_study, open_storage, study_url
 
 SAME_SEED = ("GridSampler", "QMCSampler")  # their sequence is one for all processes; the study tells how far it is
 
 
-def open_study(settings: Settings, config: DictConfig, fixed: list[str], folder: Path) -> tuple[Study, BaseStorage]:
+def open_study(settings: Settings, config: DictConfig, space: SearchSpace, folder: Path) -> tuple[Study, BaseStorage]:
     """Make the study of a sweep's folder, or go on with it.
 
-    Args:
-        fixed: overrides of the command that are no choices.
-
     Raises:
-        UserError: a storage that cannot be used, or a study that began with other settings.
+        UserError: a storage that cannot be used, a study that began with other settings, or points to begin with that
+            are none of the space.
     """
+    points = settings.enqueue or []
+    if not isinstance(points, str):
+        for point in points:
+            space.check(point, is_whole=settings.custom_search_space is None)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", module=r"optuna\..*")  # on what is experimental there
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     storage = optuna.storages.get_storage(open_storage(study_url(settings.storage, folder)))
     pruner = instantiate(settings.pruner) if settings.pruner else None
     study = create_study(storage, settings.study_name, settings.directions, pruner)
-    check_same_settings(study, config, fixed, folder)
-    enqueue(study, settings.enqueue or [], config)
+    check_same_settings(study, config, space.fixed, folder)
+    enqueue(study, points, config)
     if settings.objective:
         study.set_metric_names(settings.objective)
     return study, storage

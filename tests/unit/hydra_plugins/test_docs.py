@@ -38,7 +38,7 @@ def prepare(folder: Path, *given: str) -> tuple[Search, CallingLauncher]:
 
     launcher = CallingLauncher(job, folder)
     settings = Settings.create(settings, config)
-    return Search(settings, config, None, launcher, ["x=interval(0,1)"]), launcher  # type: ignore[arg-type]
+    return Search(settings, config, None, launcher, ["x=interval(0,1)", "optimizer.lr=interval(1e-4,1e-2)"]), launcher  # type: ignore[arg-type]
 
 
 def test_the_table_was_found() -> None:

@@ -294,6 +294,18 @@ def test_a_search_begins_with_the_points_it_is_given(sweeps: Sweeps) -> None:
     assert len({trial.params["x"] for trial in sweeps.study.trials}) == 4
 
 
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [({"z": 1.0}, "the search has no z; choose from x, y"), ({"x": 3.0}, "x=3.0 is not in Float"),
+     ({"y": "c"}, "y=c is not in Categorical"), ({"x": "wide"}, "x=wide is not in")],
+)  # fmt: skip
+def test_a_point_to_begin_with_must_be_one_of_the_space(sweeps: Sweeps, point: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        sweeps.run(square, "y=choice(a,b)", n_trials=1, enqueue=[{"x": 0.5}, point])
+    assert "hydra.sweeper.enqueue" in str(caught.value)
+    assert sweeps.launcher.jobs == []
+
+
 def points_of(config: Any) -> list[dict[str, Any]]:
     return [{"x": float(config.backbone)}]
 
