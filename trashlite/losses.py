@@ -67,8 +67,11 @@ class ClassWeightedLoss(nn.Module):
 
     def weighted_mean(self, losses: Tensor, target: Tensor) -> Tensor:
         """Return the mean over images of losses (N, C), weighted by class as `F.cross_entropy` does it."""
+        return (self.class_weights * losses).sum() / self.total_weight(target)
+
+    def total_weight(self, target: Tensor) -> Tensor:
         total = (self.class_weights * target).sum()
-        return (self.class_weights * losses).sum() / torch.where(total > 0, total, 1)
+        return torch.where(total > 0, total, 1)
 
 
 class CrossEntropy(ClassWeightedLoss):
@@ -87,8 +90,8 @@ class CrossEntropy(ClassWeightedLoss):
         self.label_smoothing = _number("label_smoothing", label_smoothing, maximum=1.0)
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        smooth = torch.lerp(target, torch.full_like(target, 1 / target.shape[1]), self.label_smoothing)
-        return self.weighted_mean(-smooth * F.log_softmax(logits, dim=1), target)
+        settings = {"weight": self.class_weights.to(logits.dtype), "label_smoothing": self.label_smoothing}
+        return F.cross_entropy(logits, target, reduction="sum", **settings) / self.total_weight(target)
 
 
 class Focal(ClassWeightedLoss):
@@ -121,8 +124,8 @@ class LogitAdjusted(ClassWeightedLoss):
         self.register_buffer("log_prior", (counts / counts.sum()).log(), persistent=False)
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        log_p = F.log_softmax(logits + self.tau * self.log_prior, dim=1)
-        return self.weighted_mean(-target * log_p, target)
+        adjusted, weights = logits + self.tau * self.log_prior, self.class_weights.to(logits.dtype)
+        return F.cross_entropy(adjusted, target, weights, reduction="sum") / self.total_weight(target)
 
 
 class SoftF1(ClassWeightedLoss):

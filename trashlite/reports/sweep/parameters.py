@@ -6,16 +6,13 @@ From the Optuna study where there is one; a basic sweep is treated as if its ove
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trashlite.reports.sweep.records import Job
 from trashlite.reports.sweep.table import text
-
-if TYPE_CHECKING:  # Optuna takes a second to import
-    from optuna import Study
+from trashlite.sweeps.importance import Space, importances
 
 FEWEST_JOBS = 4  # completed ones from which an importance is estimated
 FEW_VALUES = 8
@@ -45,8 +42,12 @@ class Parameters:
     chosen: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], study: Study | None) -> Parameters:
-        """Of all jobs but promoted ones, which train a trial's settings once more."""
+    def of(cls, jobs: Sequence[Job], study: Any) -> Parameters:
+        """Of all jobs but promoted ones, which train a trial's settings once more.
+
+        Args:
+            study: of Optuna; None without one.
+        """
         own = [job for job in jobs if not job.promoted_from]
         trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)} if study else {}
         if any(job.trial is not None for job in own):
@@ -65,47 +66,23 @@ class Parameters:
         return cls(own, [parameter for parameter in parameters if len(parameter.values) > 1], chosen)
 
     def importances(self, cost: Callable[[Job], float | None]) -> dict[str, float]:
-        """The share of each parameter in reaching a low cost, largest first (PED-ANOVA, Watanabe et al. 2023).
+        """The share of each parameter in reaching a low cost, largest first.
 
         Empty where fewer than `FEWEST_JOBS` completed jobs have a cost, or most have the same.
         """
-        import optuna
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
-
         # A density over the gaps between a few numbers would call them all important.
-        spaces = {
-            parameter.name: FloatDistribution(parameter.values[0], parameter.values[-1], log=parameter.is_log)
+        spaces: dict[str, Space] = {
+            parameter.name: (parameter.values[0], parameter.values[-1], parameter.is_log)
             if parameter.is_number and len(parameter.values) > FEW_VALUES
-            else CategoricalDistribution(parameter.values)
+            else parameter.values
             for parameter in self.parameters
         }
-        trials = [
-            optuna.trial.create_trial(
-                params={name: value for name, value in values.items() if name in spaces},
-                distributions={name: spaces[name] for name in values if name in spaces},
-                value=cost(job),
-            )
+        points = [
+            (values, value)
             for job, values in zip(self.jobs, self.chosen, strict=True)
-            if job.state == "completed" and cost(job) is not None
+            if job.state == "completed" and (value := cost(job)) is not None
         ]
-        if len(trials) < FEWEST_JOBS or len({trial.value for trial in trials}) < 2 or not spaces:
-            return {}
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            study = optuna.create_study()
-            study.add_trials(trials)
-            # At least five trials count as good ones, as its authors advise.
-            share = min(0.5, max(0.1, 5 / len(trials)))
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=share)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Some regimes for parameter")  # told by the few jobs
-                warnings.filterwarnings("error", message="Target and region quantiles select the same")
-                return optuna.importance.get_param_importances(study, evaluator=evaluator)
-        except UserWarning:  # so many are equal that none is better than the others
-            return {}
-        finally:
-            optuna.logging.set_verbosity(verbosity)
+        return importances(spaces, points) if len(points) >= FEWEST_JOBS else {}
 
 
 def is_number(value: Any) -> bool:

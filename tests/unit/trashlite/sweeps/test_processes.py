@@ -1,4 +1,4 @@
-"""Whether processes live."""
+"""Signs of life of processes."""
 
 import os
 import subprocess

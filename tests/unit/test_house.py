@@ -1,0 +1,176 @@
+"""The house: who may import whom, and what lives where (docs/architecture.md)."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import HANGS, PROJECT
+
+FACES = {"callbacks", "datamodules", "hydra_plugins", "lightning_modules", "loggers"}
+TWO_LEVELS = {"trashlite", "hydra_plugins"}  # of these each package is a room of its own
+TRAINING = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "wandb"}
+LIBRARY = ("backbones", "compression", "data", "deployment", "network", "losses", "metrics", "distillation")
+
+
+def sources() -> dict[str, Path]:
+    """Module name -> file, of everything but tests."""
+    files = [
+        PROJECT / "run.py",
+        *(path for top in FACES | {"trashlite", "benchmarks"} for path in (PROJECT / top).rglob("*.py")),
+    ]
+    names = {path: ".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in files}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+MODULES = sources()
+
+
+def imports(path: Path) -> set[str]:
+    """Names that a file imports anywhere in it, `a.b` for `from a import b`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[: 2 if parts[0] in TWO_LEVELS else 1])
+
+
+def floors() -> dict[str, int]:
+    """Room -> floor, 0 at the bottom, from the plan in docs/architecture.md."""
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    plan = re.search(r"## Floors\n.*?```\n(.*?)```", text, re.DOTALL)
+    assert plan is not None
+    lines = plan[1].splitlines()
+    return {name: len(lines) - number for number, line in enumerate(lines) for name in line.split()}
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    for module, path in MODULES.items():
+        for target in imports(path) & MODULES.keys():
+            yield module, target
+
+
+def test_every_room_has_its_floor_and_imports_run_downhill() -> None:
+    floor = floors()
+    assert {room(module) for module in MODULES} - {"trashlite", "hydra_plugins"} == floor.keys()
+    uphill = [
+        f"{module} -> {target}"
+        for module, target in arrows()
+        if room(module) != room(target) and floor.get(room(target), 0) >= floor[room(module)]
+    ]
+    assert uphill == []
+
+
+def test_the_library_knows_no_lightning_hydra_or_wandb_and_optuna_only_in_sweeps() -> None:
+    library = {module: imports(path) for module, path in MODULES.items() if module.startswith("trashlite")}
+    strangers = [
+        f"{module} -> {name}"
+        for module, names in library.items()
+        for name in names
+        if name.split(".")[0] in TRAINING | FACES
+        or (name.split(".")[0] in {"optuna", "omegaconf"} and room(module) != "trashlite.sweeps")
+    ]
+    assert strangers == []
+
+
+def test_the_library_is_imported_where_lightning_hydra_and_wandb_are_not_installed() -> None:
+    missing = sorted(TRAINING | {"omegaconf", "optuna"})
+    program = f"""
+import importlib, pkgutil, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+for name in {LIBRARY}:
+    module = importlib.import_module(f"trashlite.{{name}}")
+    for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"{{module.__name__}}."):
+        if not inner.name.endswith(("__main__", ".infer")):  # programs
+            importlib.import_module(inner.name)
+from trashlite.deployment import Predictor
+from trashlite.compression import count_macs, fold_batchnorm
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=HANGS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "new"),
+    [
+        ("callbacks.macs", "count_macs", "trashlite.compression"),
+        ("lightning_modules.metrics", "competition_score", "trashlite.metrics"),
+        ("lightning_modules.low_rank", "select_ranks", "trashlite.compression"),
+        ("lightning_modules.low_rank", "apply_plan", "trashlite.compression"),
+        ("lightning_modules.backbones", "create_backbone", "trashlite.backbones"),
+        ("lightning_modules.classifier", "TrashClassifier", "lightning_modules.classifier"),
+        ("datamodules.trash", "TrashDataModule", "datamodules.trash"),
+    ],
+)
+def test_the_interface_keeps_its_names(old: str, name: str, new: str) -> None:
+    import importlib
+
+    assert getattr(importlib.import_module(old), name) is getattr(importlib.import_module(new), name)
+
+
+def test_a_callback_has_a_file_of_its_own_named_as_its_yaml() -> None:
+    files = {path.stem: path for path in (PROJECT / "callbacks").glob("*.py") if path.stem != "__init__"}
+    for name, path in files.items():
+        assert f"callbacks.{name}." in (PROJECT / "conf" / "callbacks" / f"{name}.yaml").read_text(), name
+        classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        assert len([node for node in classes if node.bases]) == 1, name
+
+
+def test_run_py_is_short_and_long_files_say_why() -> None:
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    assert lengths["run"] <= 150
+    silent = [
+        module
+        for module, length in lengths.items()
+        if length > 250 and "Long" not in str(ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+    ]
+    assert silent == []
+
+
+def test_module_docstrings_begin_with_the_noun() -> None:
+    files = [*MODULES.values(), *(PROJECT / "tests").rglob("*.py")]
+    riddles = [
+        str(path.relative_to(PROJECT))
+        for path in files
+        if re.match(r'"""(What|When|Where|Which|How|Who|Why|Whether)\b', path.read_text(encoding="utf-8"))
+    ]
+    assert riddles == []
+
+
+def test_tests_mirror_the_tree() -> None:
+    """A test file lies where what it tests lies: tests/unit/PATH/test_NAME.py beside PATH/."""
+    homeless = [
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / "tests" / "unit").rglob("test_*.py")
+        if not (PROJECT / path.parent.relative_to(PROJECT / "tests" / "unit")).is_dir()
+    ]
+    assert homeless == []
+
+
+def test_the_package_has_what_the_library_reads() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert settings["packages"]["find"]["include"] == ["trashlite*"]
+    others = {path.suffix for path in (PROJECT / "trashlite").rglob("*") if path.is_file()} - {".py", ".pyc"}
+    kept = [path for pattern in settings["package-data"]["trashlite"] for path in (PROJECT / "trashlite").glob(pattern)]
+    assert {path.suffix for path in kept} == others
