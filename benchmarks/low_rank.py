@@ -61,7 +61,7 @@ Built = tuple[nn.Module, str]
 
 
 def decompose(bench: Bench, share: float, policy: Policy, *, data_aware: bool = False) -> Built:
-    """Ranks by a policy of ours that meets the share itself, or for EVBMF knows none."""
+    """Ranks by a policy of ours that meets the share itself."""
     moments = collect_moments(bench.model, bench.calibration) if data_aware else None
     plan = select_ranks(bench.model, bench.image, policy, budget=share, moments=moments, calibration=bench.calibration)
     return apply_plan(bench.model, plan, moments), f"{len(plan.layers)} layers"
@@ -97,7 +97,6 @@ def prune_channels(bench: Bench, share: float, *, everywhere_alike: bool = False
 # method: (how, what it is)
 METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "dense": (lambda bench, _: (apply_plan(bench.model, RankPlan()), "as trained"), "the trained network"),
-    "evbmf": (partial(decompose, policy="evbmf"), "ranks by EVBMF, as they come"),
     "ratio": (partial(decompose_by_setting, policy="ratio"), "the same ratio of all ranks"),
     "energy": (partial(decompose_by_setting, policy="energy"), "the same energy kept in all layers"),
     "budget_plain": (partial(decompose, policy="budget"), "least error of the weights"),
@@ -116,7 +115,6 @@ METHODS: dict[str, tuple[Callable[[Bench, float], Built], str]] = {
     "prune_global": (prune_channels, "peer: torch-pruning by magnitude, over all layers at once"),
     "prune_taylor": (partial(prune_channels, taylor=True), "peer: torch-pruning by Taylor importance, likewise"),
 }
-WITHOUT_SHARE = ("dense", "evbmf")
 
 
 def measure(bench: Bench, method: str, share: float | None) -> dict[str, Any]:
@@ -226,8 +224,8 @@ def main() -> None:
         if changed := [key for key in settings if record["settings"].get(key) != settings[key]]:
             raise UserError(f"{args.out} was made with other settings ({', '.join(changed)}): choose another --out")
         rows = [row for row in record["rows"] if "f1" in row]  # what could not be done is tried again
-    todo = [(method, None) for method in args.methods if method in WITHOUT_SHARE]
-    todo += [(method, share) for share in args.shares for method in args.methods if method not in WITHOUT_SHARE]
+    todo = [(method, None) for method in args.methods if method == "dense"]
+    todo += [(method, share) for share in args.shares for method in args.methods if method != "dense"]
     console = Console()
     for method, share in todo:
         if any((row["method"], row["target"]) == (method, share) for row in rows):

@@ -4,14 +4,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 
-from callbacks.macs import MacsLogger
 from loggers.wandb import tolerate_wandb
 from trashlite.compression.freeze import Freeze, check_freeze, freeze_layers
 from trashlite.compression.low_rank import RankPlan, collect_moments, select_ranks
@@ -47,14 +44,12 @@ class LowRankDecomposition(Callback):
         data_aware: keep each layer's output on calibration images, instead of its weight.
         calibration_images: of the training set, as in evaluation; for moments and for `sensitivity`.
         bn_images: of the training set, for new BatchNorm statistics; 0: leave them.
-        at_epoch: 0: before training; k: at the start of training epoch k, which then goes on with a fresh optimizer,
-            on schedule, from the averaged weights where there are some.
         freeze: see `freeze_layers`.
         fold_batchnorm: MACs are those of the network with BatchNorm folded.
         **selection: `ratio`, `energy`, `budget`, `plan`, `kinds`, `exclude`, `multiple`, `min_rank` of `select_ranks`.
 
     Raises:
-        UserError: a setting is out of range, or the budget cannot be reached (before training, also with `at_epoch`).
+        UserError: a setting is out of range, or the budget cannot be reached.
     """
 
     def __init__(
@@ -64,80 +59,31 @@ class LowRankDecomposition(Callback):
         data_aware: bool = True,
         calibration_images: int = 512,
         bn_images: int = 2048,
-        at_epoch: int = 0,
         freeze: Freeze = "none",
         fold_batchnorm: bool = True,
         **selection: Any,
     ) -> None:
         check_freeze(freeze)
-        if calibration_images < 1 or bn_images < 0 or at_epoch < 0:
+        if calibration_images < 1 or bn_images < 0:
             raise UserError(
                 f"callbacks.low_rank: calibration_images={calibration_images} must be at least 1, "
-                f"bn_images={bn_images} and at_epoch={at_epoch} at least 0."
+                f"bn_images={bn_images} at least 0."
             )
         self.folder = Path(output_dir)
         self.policy = policy
         self.data_aware = data_aware
         self.calibration_images = calibration_images
         self.bn_images = bn_images
-        self.at_epoch = at_epoch
         self.freeze: Freeze = freeze
         self.fold_batchnorm = fold_batchnorm
         self.selection = selection
-        self.done = False
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        if self.policy is None or stage != "fit":
+        if self.policy is None or stage != "fit" or trainer.ckpt_path is not None:
             return
         if trainer.datamodule is None:  # type: ignore[attr-defined]
             raise UserError("LowRankDecomposition needs images: call trainer.fit(model, datamodule=...).")
-        if self.at_epoch > 0:
-            self.check_schedule(trainer, pl_module, self.policy)
-        elif trainer.ckpt_path is None:
-            self.decompose(trainer, pl_module, self.policy)
-
-    def check_schedule(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
-        """Mistakes show before training, not when the epoch comes."""
-        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= self.at_epoch:
-            raise UserError(
-                f"callbacks.low_rank.at_epoch={self.at_epoch} never comes: training ends after "
-                f"trainer.max_epochs={trainer.max_epochs}, and the first epoch is 0."
-            )
-        if trainer.world_size > 1:
-            raise UserError("callbacks.low_rank.at_epoch needs one process: set trainer.devices=1, or at_epoch=0.")
-        if trainer.ckpt_path is None:
-            without_images: Policy = "budget" if policy == "sensitivity" else policy
-            example = torch.zeros(1, 3, *pl_module.preprocessing["image_size"], device=pl_module.device)
-            select_ranks(pl_module.model, example, without_images, **self.selection)
-
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        # Resumed at the end of an epoch, Lightning leaves out the start of the next.
-        self.on_train_epoch_start(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if self.policy is not None and not self.done and 0 < self.at_epoch == trainer.current_epoch:
-            self.decompose_in_training(trainer, pl_module, self.policy)
-
-    def decompose_in_training(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
-        """Decompose, and let everything that knew the old network start anew with the new one."""
-        averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]
-        for callback in averages:
-            callback.on_train_end(trainer, pl_module)  # the average is what was validated: decompose that
-        self.decompose(trainer, pl_module, policy)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            match callback:
-                case WeightAveraging() | MacsLogger():
-                    callback.setup(trainer, pl_module, "fit")
-                case ModelCheckpoint():  # the best so far was dense
-                    callback.best_k_models.clear()
-                    callback.kth_best_model_path = ""
-                case EarlyStopping():
-                    callback.wait_count = 0
-                    callback.best_score = torch.tensor(torch.inf if callback.mode == "min" else -torch.inf)
-        trainer.strategy.setup_optimizers(trainer)
-        trainer.strategy.setup_precision_plugin()
-        for config in trainer.lr_scheduler_configs:
-            pl_module.lr_scheduler_step(config.scheduler, None)
+        self.decompose(trainer, pl_module, self.policy)
 
     def decompose(self, trainer: Trainer, pl_module: Any, policy: Policy) -> None:
         """Select ranks, factorise, repair, freeze; report each step."""
@@ -162,7 +108,6 @@ class LowRankDecomposition(Callback):
             reestimate_batchnorm(pl_module.model, (images for images, _ in batches))
             report.add(self.measure("BatchNorm re-estimated", pl_module, datamodule))
         freeze_layers(pl_module.model, self.freeze, pl_module.factorised)
-        self.done = True
         if trainer.is_global_zero:
             plan.save(self.folder / "plan.yaml")
             self.publish(trainer, report, plan)
@@ -200,11 +145,7 @@ class LowRankDecomposition(Callback):
             report.add(Stage.of("fine-tuned", trainer.callback_metrics["val/f1"].item(), macs))
             self.publish(trainer, report)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"done": self.done}
-
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """The optimizer of a resumed run must leave out what was frozen."""
-        self.done = checkpoint["callbacks"].get(self.state_key, {}).get("done", False)
-        if self.done:
+        if self.policy is not None and pl_module.factorised:
             freeze_layers(pl_module.model, self.freeze, pl_module.factorised)

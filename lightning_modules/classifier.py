@@ -8,11 +8,9 @@ from typing import Any, Self
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from timm.optim import create_optimizer_v2, get_optimizer_class, list_optimizers
-from timm.scheduler import create_scheduler_v2
-from timm.scheduler.scheduler import Scheduler
 from torch import Tensor
 
+from lightning_modules.optimizers import create_optimizer, create_scheduler
 from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
 from trashlite.compression.low_rank.moments import Moments
 from trashlite.errors import UserError
@@ -21,9 +19,6 @@ from trashlite.metrics import bootstrap_f1, competition_score, create_metrics
 from trashlite.network import add_plan, build_network, fill, read_checkpoint, read_plans
 
 Batch = dict[str, Tensor]
-
-# Those of timm that are a function of the step; `plateau` is not, and timm itself calls it deprecated.
-SCHEDULERS = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant")
 
 
 class TrashClassifier(LightningModule):
@@ -188,73 +183,11 @@ class TrashClassifier(LightningModule):
         return {"index": batch["index"], "logits": self(batch["image"]).float()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.configure_optimizer()
+        optimizer = create_optimizer(self.model, self.hparams["optimizer"], self.trainer)
         if self.trainer.max_epochs == 0:  # nothing is trained, as in a search for ranks
             return optimizer
-        scheduler = self.configure_scheduler(optimizer)
+        scheduler = create_scheduler(optimizer, self.hparams["scheduler"], self.trainer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}  # type: ignore[return-value]
-
-    def configure_optimizer(self) -> torch.optim.Optimizer:
-        settings = self.hparams["optimizer"]
-        name = settings["name"]
-        check_optimizer(name)
-        try:
-            kwargs = self.fused(name) | settings["kwargs"]
-            return create_optimizer_v2(
-                self.model, name, lr=settings["lr"], weight_decay=settings["weight_decay"], **kwargs
-            )
-        except (TypeError, ValueError, AssertionError, ImportError) as error:
-            given = f" with optimizer.kwargs={settings['kwargs']}" if settings["kwargs"] else ""
-            raise UserError(f"optimizer.name={name}{given} does not work: {error}") from error
-
-    def fused(self, name: str) -> dict[str, bool]:
-        """Argument for one kernel for all parameters, steps of 5 % less time on a CPU, where it can be had."""
-        if "fused" not in inspect.signature(get_optimizer_class(name, bind_defaults=False)).parameters:
-            return {}
-        # Fused kernels unscale gradients themselves: too late for clipping.
-        return {"fused": not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))}
-
-    def configure_scheduler(self, optimizer: torch.optim.Optimizer) -> Scheduler:
-        """timm's scheduler, counted in optimizer steps; all cycles together last as long as training."""
-        settings = dict(self.hparams["scheduler"])
-        name, epochs = settings["sched"], self.trainer.max_epochs
-        if not epochs:
-            raise UserError("The schedule needs to know how long training lasts: set trainer.max_epochs.")
-        cycles = sum(settings.get("cycle_mul", 1) ** i for i in range(settings.get("cycle_limit", 1)))
-        steps_per_epoch = max(1, round(self.count_steps() / epochs))
-        self.check_max_steps()
-        settings["num_epochs"] = epochs / cycles
-        try:
-            if name not in SCHEDULERS:
-                raise ValueError(f"choose one of {', '.join(SCHEDULERS)}.")
-            scheduler, _ = create_scheduler_v2(
-                optimizer, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **settings
-            )
-        except (TypeError, ValueError, AssertionError) as error:
-            raise UserError(f"The settings under `scheduler` do not work with sched={name!r}: {error}") from error
-        return scheduler
-
-    def count_steps(self) -> float:
-        """Steps of the whole training; Lightning looks at the batches only now, and finds what does not fit them."""
-        try:
-            return self.trainer.estimated_stepping_batches
-        except ValueError as error:
-            raise UserError(f"The settings under `trainer` do not fit the data: {error}".replace("`", "")) from error
-
-    def check_max_steps(self) -> None:
-        """Training must reach a validation, by which the best checkpoint is chosen."""
-        steps, epoch = self.trainer.max_steps, self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
-        if 0 <= steps < epoch:
-            raise UserError(
-                f"trainer.max_steps={steps} ends before the first validation, after {epoch:.0f} steps. For a short "
-                "trial: trainer.max_epochs=1 +trainer.limit_train_batches=0.1."
-            )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         scheduler.step_update(self.global_step)
-
-
-def check_optimizer(name: str) -> None:
-    """Raise UserError unless timm has an optimizer of this name."""
-    if name not in list_optimizers():
-        raise UserError(f"Unknown optimizer.name={name!r}; choose one of {', '.join(map(str, list_optimizers()))}.")

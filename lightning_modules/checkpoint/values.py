@@ -32,8 +32,8 @@ WRITTEN = frozenset(
         "weights_save_path",
     }
 )
-# Callbacks of earlier versions: those whose work is done elsewhere now, and those with another name.
-GONE = frozenset({"callbacks.fold_batchnorm"})
+# Of earlier versions: settings that are none any more, and callbacks with another name.
+GONE = frozenset({"callbacks.fold_batchnorm", "callbacks.low_rank.at_epoch"})
 RENAMED = {"WandbMedia": "ResultPictures"}
 
 

@@ -14,8 +14,9 @@ from pytorch_lightning.loggers import Logger
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.checkpoint.file import RunCheckpointIO
-from lightning_modules.classifier import TrashClassifier, check_optimizer
+from lightning_modules.classifier import TrashClassifier
 from lightning_modules.job.devices import check_accelerator
+from lightning_modules.optimizers import check_optimizer
 from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics
 from trashlite.compression import count_macs, fold_batchnorm

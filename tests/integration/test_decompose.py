@@ -164,29 +164,6 @@ def test_freeze_and_resume_gives_the_uninterrupted_run(quick_run: Run, dense: st
             assert moved, name
 
 
-@pytest.mark.parametrize(
-    "stopped_after", [2, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (1, 3))]
-)  # 2: the checkpoint is of the dense model, and decomposing is the first thing to do
-def test_decomposition_in_the_middle_of_training(quick_run: Run, tmp_path: Path, stopped_after: int) -> None:
-    settings = [
-        "callbacks.low_rank.policy=budget", "callbacks.low_rank.at_epoch=2",
-        "callbacks.low_rank.freeze=all_but_factors", "callbacks.early_stopping=null", "test=false", "predict=false",
-    ]  # fmt: skip
-    whole = quick_run(*settings, "trainer.max_epochs=4", folder="whole")
-    best = load(whole["checkpoint"])  # is the decomposed one, even if a dense one was better
-    plan = rank_plan(best)
-    assert budget_macs(best) == plan.macs_after <= 0.6 * plan.macs_before
-    stages = json.loads((tmp_path / "whole" / "decomposition.json").read_text())["stages"]
-    assert [stage["stage"] for stage in stages] == ["dense", "decomposed", "BatchNorm re-estimated", "fine-tuned"]
-    assert whole["model/macs"] == stages[-1]["macs"] == stages[1]["macs"]
-
-    stop_after(quick_run, settings, epochs=stopped_after, of=4)
-    hparams = torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
-    assert bool(hparams["plans"]) == (stopped_after > 2)
-    quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
-    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
-
-
 def test_a_trial_of_a_search_for_ranks(quick_run: Run, dense: str, tmp_path: Path) -> None:
     search = ("+sweep=ranks", f"checkpoint={dense}")
     trial = optuna.create_study(sampler=RandomSampler(seed=0), directions=["maximize", "minimize"]).ask()
@@ -241,8 +218,6 @@ def test_distilling_from_the_dense_model(quick_run: Run, dense: str, tmp_path: P
         (["callbacks.low_rank.policy=svd"], ["svd", "sensitivity"]),
         (["callbacks.low_rank.freeze=head"], ["head", "all_but_factors"]),
         (["callbacks.low_rank.policy=plan", "callbacks.low_rank.plan=nowhere.yaml"], ["nowhere.yaml"]),
-        (["callbacks.low_rank.at_epoch=2"], ["at_epoch=2", "max_epochs=2"]),
-        (["callbacks.low_rank.at_epoch=1", "callbacks.low_rank.budget=0.01"], ["cannot be reached"]),
         (["callbacks.low_rank.budget=1", "callbacks.low_rank.freeze=all_but_factors"], ["nothing to train"]),
         (["lightning_module=distiller", "lightning_module.teacher=nowhere.ckpt"], ["nowhere.ckpt"]),
     ],

@@ -147,7 +147,7 @@ class LowRank(Part):
     targets: ClassVar = ("callbacks.low_rank.LowRankDecomposition",)
 
     output_dir: Text
-    policy: Literal["ratio", "energy", "evbmf", "budget", "sensitivity", "plan"] | None
+    policy: Literal["ratio", "energy", "budget", "sensitivity", "plan"] | None
     budget: Positive | dict[str, Positive]
     weights: dict[str, Positive] | None
     ratio: RatioShare | dict[Literal["svd", "tucker", "spatial"], RatioShare]
@@ -160,7 +160,6 @@ class LowRank(Part):
     multiple: AtLeast1
     min_rank: AtLeast1
     bn_images: Count
-    at_epoch: Count
     freeze: Literal["none", "all_but_factors", "all_but_convs"]
     fold_batchnorm: bool
 

@@ -16,7 +16,6 @@ INPUTS = (
     "backbone.weights",
     "backbone.pretrained",
     "callbacks.low_rank.policy",
-    "callbacks.low_rank.at_epoch",
     "callbacks.slimming.budget",
     "datamodule.relabel",
 )
@@ -80,11 +79,8 @@ def check_trained(settings: Mapping[str, Any]) -> None:
         raise UserError(
             "There are no channels to choose among in random weights: give checkpoint=PATH of a trained model."
         )
-    if settings["callbacks.low_rank.policy"] and settings["callbacks.low_rank.at_epoch"] == 0:
-        raise UserError(
-            "There is nothing to decompose in random weights: give checkpoint=PATH of a trained model, or train "
-            "first with callbacks.low_rank.at_epoch=K."
-        )
+    if settings["callbacks.low_rank.policy"]:
+        raise UserError("There is nothing to decompose in random weights: give checkpoint=PATH of a trained model.")
 
 
 def check_checkpoint(key: str, path: Any, hint: str = "") -> None:

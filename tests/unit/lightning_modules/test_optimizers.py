@@ -6,27 +6,17 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 
-from lightning_modules.classifier import TrashClassifier
+from lightning_modules.optimizers import create_optimizer
 from tests.harness import compose_config
+from trashlite.backbones import create_backbone
 from trashlite.errors import UserError
 
 
 def optimizer(name: str, trainer: Trainer | None = None, **kwargs: Any) -> torch.optim.Optimizer:
-    preprocessing = {"image_size": [32, 32], "resize_mode": "stretch", "mean": [0.5] * 3, "std": [0.5] * 3}
-    model = TrashClassifier(
-        backbone={"name": "trashnet_1m", "kwargs": {}, "pretrained": False, "weights": None},
-        class_names=["a", "b"],
-        class_counts=[1, 1],
-        preprocessing=preprocessing,
-        loss={"name": "cross_entropy"},
-        optimizer={"name": name, "lr": 1e-3, "weight_decay": 0.0, "kwargs": kwargs},
-        scheduler={"sched": "constant"},
-        score={"baseline_f1": 0.8, "baseline_macs": 1e7, "floor": 0.5},
-    )
-    trainer = trainer or Trainer(accelerator="cpu", logger=False)
-    model.trainer = trainer
-    made = model.configure_optimizer()
-    model(torch.ones(2, 3, 32, 32)).sum().backward()
+    network = create_backbone("trashnet_1m", 2)
+    settings = {"name": name, "lr": 1e-3, "weight_decay": 0.0, "kwargs": kwargs}
+    made = create_optimizer(network, settings, trainer or Trainer(accelerator="cpu", logger=False))
+    network(torch.ones(2, 3, 32, 32)).sum().backward()
     made.step()
     return made
 

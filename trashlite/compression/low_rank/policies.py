@@ -5,19 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trashlite.compression.low_rank.evbmf import evbmf_rank
 from trashlite.compression.low_rank.factorise import full_ranks, split_weight, unfold_inputs, whiten
 from trashlite.compression.low_rank.layers import Kind
 from trashlite.errors import UserError
 
 Ranks = tuple[int, ...]
-
-
-def spectra(weight: Tensor, kind: Kind, moments: Tensor | None) -> list[tuple[Tensor, int, int]]:
-    """For each rank of the chain the matrix it cuts: singular values (g, n), rows, columns. Inputs are made white."""
-    white, _ = whiten(split_weight(weight, kind), moments)
-    matrices = [unfold_inputs(white)] + ([white.flatten(2)] if kind == "tucker" else [])
-    return [(torch.linalg.svdvals(m), m.shape[1], m.shape[2]) for m in matrices]
 
 
 def ratio_ranks(weight: Tensor, kind: Kind, ratio: float | Mapping[str, float]) -> Ranks:
@@ -31,20 +23,14 @@ def ratio_ranks(weight: Tensor, kind: Kind, ratio: float | Mapping[str, float]) 
 
 def energy_ranks(weight: Tensor, kind: Kind, moments: Tensor | None, energy: float) -> Ranks:
     """The fewest ranks that keep a share of the squared singular values, of all groups together."""
+    white, _ = whiten(split_weight(weight, kind), moments)
+    matrices = [unfold_inputs(white)] + ([white.flatten(2)] if kind == "tucker" else [])  # that each rank cuts
     ranks = []
-    for values, _, _ in spectra(weight, kind, moments):
-        squared = values.square().sum(0)
+    for matrix in matrices:
+        squared = torch.linalg.svdvals(matrix).square().sum(0)
         kept = squared.cumsum(0) / squared.sum()
         ranks.append(int((kept < energy - 1e-12).sum()) + 1)
     return tuple(ranks)
-
-
-def evbmf_ranks(weight: Tensor, kind: Kind, moments: Tensor | None) -> Ranks:
-    """Ranks above the noise by EVBMF; groups share the largest of theirs."""
-    return tuple(
-        max(evbmf_rank(group, rows, columns) for group in values.cpu().numpy())
-        for values, rows, columns in spectra(weight, kind, moments)
-    )
 
 
 def round_ranks(ranks: Ranks, weight: Tensor, kind: Kind, multiple: int, min_rank: int) -> Ranks:

@@ -22,11 +22,11 @@ from trashlite.compression.low_rank.layers import (
 from trashlite.compression.low_rank.macs import LayerCost, factorised_macs, measure_layers
 from trashlite.compression.low_rank.moments import Moments
 from trashlite.compression.low_rank.plan import LayerPlan, RankPlan, check_layer
-from trashlite.compression.low_rank.policies import energy_ranks, evbmf_ranks, ratio_ranks, round_ranks
+from trashlite.compression.low_rank.policies import energy_ranks, ratio_ranks, round_ranks
 from trashlite.compression.low_rank.sensitivity import measure_sensitivity
 from trashlite.errors import UserError
 
-Policy = Literal["ratio", "energy", "evbmf", "budget", "sensitivity", "plan"]
+Policy = Literal["ratio", "energy", "budget", "sensitivity", "plan"]
 # What the budget policy adds up over the layers is error ** 1.5. Of 1, 1.5 and 2 it kept most accuracy of a pretrained
 # network at 70, 60 and 50 % of its MACs: errors of successive layers add up to more than independent ones would.
 ERROR_POWER = 1.5
@@ -56,7 +56,7 @@ def select_ranks(
     Args:
         example_input: (N, C, H, W), on the model's device: MACs are for one image of this size.
         policy: `ratio` (this share of each full rank), `energy` (fewest ranks that keep this share of the squared
-            singular values), `evbmf` (analytic variational Bayes), `budget` (least sum of relative errors ** 1.5
+            singular values), `budget` (least sum of relative errors ** 1.5
             within these MACs), `sensitivity` (least sum of the rises of the loss, see
             `measure_sensitivity`),
             `plan` (as given; MACs and errors are worked out anew).
@@ -113,8 +113,6 @@ def select_ranks(
             choices = each(lambda weight, kind, _: ratio_ranks(weight, kind, ratio))
         case "energy":
             choices = each(lambda weight, kind, second: energy_ranks(weight, kind, second, energy))
-        case "evbmf":
-            choices = each(evbmf_ranks)
     return _build_plan(layers, choices, costs, known, skipped)
 
 

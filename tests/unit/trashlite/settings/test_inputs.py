@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["backbone.weights=no.pth"], ["backbone.weights=no.pth"]),
         (["checkpoint='<run folder of X>/best.ckpt'"], ["checkpoint=PATH", "of X", "docs/recipes.md", "results/"]),
         (["experiment=slim"], ["random weights", "checkpoint=PATH"]),
-        (["experiment=decompose"], ["random weights", "checkpoint=PATH", "at_epoch"]),
+        (["experiment=decompose"], ["random weights", "checkpoint=PATH"]),
         (["datamodule.relabel=no.csv"], ["datamodule.relabel=no.csv", "file,label"]),
     ],
 )
@@ -53,7 +53,6 @@ def test_a_missing_file_is_named_with_the_way_to_one(overrides: list[str], words
         ["fit=false", "show_data=true"],
         ["experiment=slim", "checkpoint=run/checkpoints/last.ckpt"],
         ["experiment=decompose", "backbone=lite0_cut", "backbone.pretrained=lite0_imagenet"],
-        ["experiment=decompose", "callbacks.low_rank.at_epoch=3"],
     ],
 )
 def test_what_needs_no_further_file_passes(overrides: list[str]) -> None:

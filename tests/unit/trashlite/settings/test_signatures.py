@@ -9,7 +9,7 @@ from timm.scheduler import create_scheduler_v2
 from torch import nn
 
 from datamodules import trash
-from lightning_modules.classifier import SCHEDULERS
+from lightning_modules.optimizers import SCHEDULERS
 from loggers import wandb
 from trashlite import losses, settings
 from trashlite.compression import freeze

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trashlite.compression.low_rank.policies import energy_ranks, evbmf_ranks, ratio_ranks, round_ranks
+from trashlite.compression.low_rank.policies import energy_ranks, ratio_ranks, round_ranks
 from trashlite.errors import UserError
 
 
@@ -29,14 +29,6 @@ def test_energy_looks_at_the_outputs_where_there_are_moments() -> None:
     weight = diagonal(8.0, 32**0.5, 2.0)
     moments = torch.diag(torch.tensor([1e-6, 1e-6, 1.0], dtype=torch.float64))[None]
     assert energy_ranks(weight, "svd", moments, 0.99) == (1,)
-
-
-def test_evbmf_counts_each_side_of_a_tucker() -> None:
-    torch.manual_seed(0)
-    core = torch.randn(3, 2, 3, 3, dtype=torch.float64)
-    weight = torch.einsum("rihw,or,ci->ochw", core, torch.randn(32, 3).double(), torch.randn(24, 2).double())
-    noisy = weight[None] + 0.05 * torch.randn(1, 32, 24, 3, 3)
-    assert evbmf_ranks(noisy, "tucker", None) == (2, 3)
 
 
 def test_rounding() -> None:

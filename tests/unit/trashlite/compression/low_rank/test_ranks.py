@@ -18,7 +18,6 @@ from trashlite.errors import UserError
 POLICIES = [
     {"policy": "ratio", "ratio": 0.4},
     {"policy": "energy", "energy": 0.7},
-    {"policy": "evbmf"},
     {"policy": "budget", "budget": 0.6},
 ]
 
