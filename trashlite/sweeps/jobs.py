@@ -1,4 +1,4 @@
-"""What the job of a sweep leaves in its folder."""
+"""Record and figures that the job of a sweep leaves in its folder."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far the logits move when a class of channels goes."""
+"""Importance of channels: how far the logits move when a class of them goes."""
 
 from collections.abc import Iterable
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Which channels stay: those go first that move the logits least for the MACs that they cost."""
+"""Selection of the channels that stay: those go first that move the logits least for the MACs that they cost."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a cross-validation starts, again after a stop, and what it refuses; the runs themselves are made up."""
+"""Cross-validation: what it starts, again after a stop, and what it refuses; the runs themselves are made up."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the tests of slimming share: networks that tell channels apart, and the dense network with channels silenced."""
+"""Networks that tell channels apart, and the dense network with channels silenced, for the tests of slimming."""
 
 import re
 from collections.abc import Iterator, Mapping
