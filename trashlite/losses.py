@@ -90,8 +90,9 @@ class CrossEntropy(ClassWeightedLoss):
         self.label_smoothing = _number("label_smoothing", label_smoothing, maximum=1.0)
 
     def compute(self, logits: Tensor, target: Tensor) -> Tensor:
-        settings = {"weight": self.class_weights.to(logits.dtype), "label_smoothing": self.label_smoothing}
-        return F.cross_entropy(logits, target, reduction="sum", **settings) / self.total_weight(target)
+        weights, smoothing = self.class_weights.to(logits.dtype), self.label_smoothing
+        loss = F.cross_entropy(logits, target, weights, reduction="sum", label_smoothing=smoothing)
+        return loss / self.total_weight(target)
 
 
 class Focal(ClassWeightedLoss):

@@ -1,4 +1,4 @@
-"""Rules of operations for labels of channels: those that only move values move the labels, others unite or renew them."""
+"""Rules of operations for channel labels: those that only move values move the labels, others unite or renew them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
