@@ -147,31 +147,37 @@ def from_prefix(source: Path, left_out: Counter[str]) -> Iterator[Found]:
 
 def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
     """Images that a CSV file lists, by paths below its folder."""
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"file", "label"} <= set(rows.fieldnames or ()):
-            raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
-        seen = set()
-        for row in rows:
-            path, label, part = (source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part"))
-            if not path.resolve().is_relative_to(source.parent.resolve()):
-                left_out["lies outside the folder of the CSV file"] += 1
-            elif not path.is_file():
-                left_out["no such file"] += 1
-            elif path in seen:
-                left_out["listed twice"] += 1
-            elif part and part.strip().lower() not in PARTS:
-                left_out[f"part {part!r} is none of train, val, test"] += 1
-            else:
-                seen.add(path)
-                yield Found(path, label or None, PARTS[part.strip().lower()] if part and label else None)
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            listed, columns = list(rows), rows.fieldnames or ()
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{str(source)!r} is no folder, and no CSV file in UTF-8: {error}.") from error
+    if not {"file", "label"} <= set(columns):
+        raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
+    seen = set()
+    for row in listed:
+        path, label, part = (source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part"))
+        if not path.resolve().is_relative_to(source.parent.resolve()):
+            left_out["lies outside the folder of the CSV file"] += 1
+        elif not path.is_file():
+            left_out["no such file"] += 1
+        elif path in seen:
+            left_out["listed twice"] += 1
+        elif part and part.strip().lower() not in PARTS:
+            left_out[f"part {part!r} is none of train, val, test"] += 1
+        else:
+            seen.add(path)
+            yield Found(path, label or None, PARTS[part.strip().lower()] if part and label else None)
 
 
 def _images(paths: Iterator[Path], left_out: Counter[str]) -> Iterator[Path]:
     for path in sorted(paths):
         if path.is_dir() or path.name.startswith("."):
             continue
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if not path.is_file():
+            left_out["a link to nothing"] += 1
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path
         else:
             left_out[f"no image ({path.suffix.lower() or 'no suffix'})"] += 1

@@ -79,3 +79,20 @@ def test_nothing_to_gather(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no images"):
         gather(tmp_path / "empty", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"file,label\na.jpg,\xc5\xff", b"PK\x03\x04\x00\xff", b"\x00\x00"])
+def test_a_file_that_is_no_table_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "archive.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"archive\.zip") as caught:
+        gather(tmp_path / "archive.zip", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_to_nothing_are_counted(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", ["Glass/a.jpg"])
+    (source / "Glass" / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    result = gather(source, tmp_path / "out")
+    assert result["left_out"] == {"a link to nothing": 1}
+    assert result["objects"] == 2
