@@ -18,6 +18,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python run.py
 # A path as Hydra reads it.
 quoted = '$(subst ',\',$(1))'
+# … and as the shell does.
+literal = '$(subst ','\'',$(1))'
 DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 
 .DEFAULT_GOAL := help
@@ -85,15 +87,15 @@ show-data: setup ## draw the data set: class counts, sizes, augmented images (DA
 
 predict: setup ## classify SOURCE=file, folder, 'pattern', video or camera number with CHECKPOINT=path (OUT=folder)
 	@test -n "$(CHECKPOINT)" -a -n "$(SOURCE)" || { echo "make predict CHECKPOINT=<run folder>/checkpoints/best.ckpt SOURCE=<image, folder, 'pattern', video or camera number>"; exit 1; }
-	@$(DEPLOY) predict '$(CHECKPOINT)' '$(SOURCE)' $(if $(OUT),--out '$(OUT)') $(ARGS)
+	@$(DEPLOY) predict $(call literal,$(CHECKPOINT)) $(call literal,$(SOURCE)) $(if $(OUT),--out $(call literal,$(OUT))) $(ARGS)
 
 calibrate: setup ## probabilities of CHECKPOINT=path to be believed; with MIN_PRECISION=0.9 "unknown" where unsure (DATA=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make calibrate CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	@$(DEPLOY) calibrate '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(if $(MIN_PRECISION),--min-precision $(MIN_PRECISION)) $(ARGS)
+	@$(DEPLOY) calibrate $(call literal,$(CHECKPOINT)) $(if $(DATA),--data $(call literal,$(DATA))) $(if $(MIN_PRECISION),--min-precision $(MIN_PRECISION)) $(ARGS)
 
 export: setup-deploy ## CHECKPOINT=path as a folder that runs without us (FORMAT=onnx,int8; DATA=folder, OUT=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make export CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	@$(DEPLOY) export '$(CHECKPOINT)' --format '$(FORMAT)' $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)') $(ARGS)
+	@$(DEPLOY) export $(call literal,$(CHECKPOINT)) --format $(call literal,$(FORMAT)) $(if $(DATA),--data $(call literal,$(DATA))) $(if $(OUT),--out $(call literal,$(OUT))) $(ARGS)
 
 latency: setup-deploy ## ms an image here of CHECKPOINT="path path …" side by side (FORMAT=torch,onnx,int8,c,…)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoints? make latency CHECKPOINT=\"<dense>.ckpt <squeezed>.ckpt\""; exit 1; }
@@ -101,7 +103,7 @@ latency: setup-deploy ## ms an image here of CHECKPOINT="path path …" side by 
 
 robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG, blur, noise, light (DATA=folder)
 	@test -n "$(CHECKPOINT)" || { echo "Which checkpoint? make robustness CHECKPOINT=<run folder>/checkpoints/best.ckpt"; exit 1; }
-	@$(DEPLOY) robustness '$(CHECKPOINT)' $(if $(DATA),--data '$(DATA)') $(ARGS)
+	@$(DEPLOY) robustness $(call literal,$(CHECKPOINT)) $(if $(DATA),--data $(call literal,$(DATA))) $(ARGS)
 
 crops: setup ## cut objects out of photographs: ANNOTATIONS=coco.json IMAGES=folder OUT=folder (MAP=conf/categories/taco.yaml)
 	@test -n "$(ANNOTATIONS)" -a -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make crops ANNOTATIONS=<COCO file> IMAGES=<folder> OUT=<new folder> [MAP=conf/categories/taco.yaml]"; exit 1; }

@@ -51,3 +51,21 @@ def test_paths_with_quotes_reach_the_program(folder: Path) -> None:
     values = {override.key_or_group: override.value() for override in overrides}
     assert values["checkpoint"] == "it's a=1, b.ckpt"
     assert values["datamodule.root"] == "don't"
+
+
+def test_paths_with_quotes_reach_the_programs_beside_run_py(folder: Path) -> None:
+    (folder / "requirements-deploy.txt").touch()
+    (folder / ".venv" / ".installed-deploy").touch()
+    given = {"CHECKPOINT": "it's a.ckpt", "SOURCE": "my pictures", "OUT": "don't", "DATA": "Ann's"}
+    for target, expected in {
+        "predict": ["predict", "it's a.ckpt", "my pictures", "--out", "don't"],
+        "calibrate": ["calibrate", "it's a.ckpt", "--data", "Ann's"],
+        "export": ["export", "it's a.ckpt", "--format", "onnx,int8", "--data", "Ann's", "--out", "don't"],
+        "robustness": ["robustness", "it's a.ckpt", "--data", "Ann's"],
+    }.items():
+        command = make(folder, "-n", target, *(f"{key}={value}" for key, value in given.items())).stdout.splitlines()[
+            -1
+        ]
+        assert shlex.split(command)[3:] == expected
+    networks = make(folder, "-n", "latency", "CHECKPOINT=a.ckpt b.ckpt", "FORMAT=onnx").stdout.splitlines()[-1]
+    assert shlex.split(networks)[3:] == ["latency", "a.ckpt", "b.ckpt", "--format", "onnx"]

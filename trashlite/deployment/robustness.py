@@ -96,9 +96,10 @@ def make_conditions(preprocessing: Mapping[str, Any]) -> dict[str, Callable[[Ima
 
 
 def markdown_table(rows: list[Row]) -> str:
-    """Conditions, F1 and the change in points of F1."""
-    lines = ["| pixels | F1 | change, points |", "| --- | --- | --- |"]
-    lines += [f"| {row.condition} | {row.f1:.4f} | {100 * row.change:+.1f} |" for row in rows]
+    """Conditions, F1 and the change in points of F1, in columns of a terminal."""
+    width = max(len(row.condition) for row in rows)
+    lines = [f"| {'pixels':{width}} | F1     | points |", f"| {'-' * width} | -----: | -----: |"]
+    lines += [f"| {row.condition:{width}} | {row.f1:.4f} | {100 * row.change:+6.1f} |" for row in rows]
     return "\n".join(lines)
 
 

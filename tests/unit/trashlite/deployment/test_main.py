@@ -32,7 +32,7 @@ def test_robustness_prints_a_table_and_keeps_it_beside_the_checkpoint(
     checkpoint: Path, tiny_root: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert main(["robustness", str(checkpoint), "--data", str(tiny_root)]) == 0
-    assert "| nearest |" in capsys.readouterr().out
+    assert "| nearest  " in capsys.readouterr().out
     kept = json.loads(checkpoint.with_suffix(".robustness.json").read_text())
     assert kept["images"] == 9
     assert {"nearest", "JPEG quality 30", "portrait not turned"} <= {row["condition"] for row in kept["rows"]}
