@@ -44,7 +44,7 @@ class Agreement:
         return 1.0 if self.labels_a == self.labels_b else float(cohen_kappa_score(self.labels_a, self.labels_b))
 
     def disagreements(self) -> list[tuple[str, str, int]]:
-        """What A and what B says, and of how many files, most frequent first."""
+        """Disagreements: A's class, B's class and the number of files, most frequent first."""
         pairs = Counter((a, b) for a, b in zip(self.labels_a, self.labels_b, strict=True) if a != b)
         return [(a, b, count) for (a, b), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))]
 

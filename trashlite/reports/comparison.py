@@ -21,7 +21,7 @@ RECORD, PICTURE = "comparison.json", "comparison.png"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What tells A from B; differences are A less B, with paired bootstrap intervals of 95 %."""
+    """Comparison of A and B; differences are A less B, with paired bootstrap intervals of 95 %."""
 
     name_a: str
     name_b: str

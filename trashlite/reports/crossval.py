@@ -27,7 +27,7 @@ RESULT, PICTURE, CONFUSION = "result.json", "folds.png", "confusion.png"
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What all runs of a cross-validation say together."""
+    """Result of all runs of a cross-validation."""
 
     runs: list[FoldRun]
     class_names: list[str]

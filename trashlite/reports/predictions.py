@@ -24,7 +24,7 @@ TEST_PREDICTIONS, OUT_OF_FOLD = "test_predictions.csv", "out_of_fold.csv"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one or several networks say of N labelled images."""
+    """Predictions of one or several networks for N labelled images."""
 
     class_names: list[str]
     files: list[str]

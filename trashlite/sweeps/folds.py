@@ -42,7 +42,7 @@ def fold_runs(folder: Path, folds: int, seeds: int) -> list[FoldRun]:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What runs in a folder: `folds`, `seeds`, `overrides`.
+    """Plan of the runs in a folder: `folds`, `seeds`, `overrides`.
 
     Raises:
         UserError: no cross-validation does.

@@ -16,7 +16,7 @@ EMPTY = torch.tensor([], dtype=torch.long)
 
 @dataclass(frozen=True)
 class Widths:
-    """How many outputs and inputs each layer has, and whether it is there."""
+    """Number of outputs and inputs of each layer, and whether it is there."""
 
     outputs: Tensor
     inputs: Tensor

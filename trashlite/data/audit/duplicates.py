@@ -41,7 +41,7 @@ class Duplicate:
     first: int
     second: int
     turn: str
-    """How the second is turned against the first; empty: not at all."""
+    """Turn of the second against the first; empty: none."""
     difference: float
     """Mean absolute difference of the pixels, 0 to 255, after turning back."""
     detail: float
@@ -168,7 +168,7 @@ def _normalised(vectors: np.ndarray) -> np.ndarray:
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
-    """What a blur takes away from the luma of an image (S, S, 3), normalised: float32 (S, S)."""
+    """Detail that a blur takes away from the luma of an image (S, S, 3), normalised: float32 (S, S)."""
     grey = Image.fromarray(image).convert("L")
     blurred = grey.filter(ImageFilter.GaussianBlur(DETAIL_BLUR))
     high = np.asarray(grey, np.float32) - np.asarray(blurred, np.float32)

@@ -28,7 +28,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class ClassValue:
-    """What the images of one class are worth: F1 lost, of the class and of all, when half of them are left out."""
+    """Worth of the images of one class: F1 lost, of the class and of all, when half of them are left out."""
 
     own: float
     macro: float
@@ -64,7 +64,7 @@ def learning_curve(
 def class_values(
     features: np.ndarray, labels: np.ndarray, classes: int, folds: np.ndarray, seed: int = 0
 ) -> list[ClassValue]:
-    """What each class' images are worth, from leaving out a random half of them, and of them alone."""
+    """Worth of each class' images, from leaving out a random half of them, and of them alone."""
     whole = np.array(_f1(features, labels, classes, folds, np.ones(len(labels), dtype=bool)))
     values = []
     for label in range(classes):

@@ -34,7 +34,7 @@ class Measured:
     digest: str = ""
     """Of the file's bytes."""
     why: str = ""
-    """Why it cannot be read."""
+    """Reason why it cannot be read."""
     width: int = 0
     height: int = 0
     """Upright, in pixels of the file."""

@@ -75,7 +75,7 @@ def counts(images: Images) -> dict[str, Any]:
 
 
 def oddities(images: Images) -> dict[str, list[str]]:
-    """What is odd about files -> their names."""
+    """Oddity -> names of the files."""
     found: dict[str, list[str]] = {}
     for name, measured in zip(images.names, images.measured, strict=True):
         for oddity in measured.oddities:
@@ -141,7 +141,7 @@ def judged_images(images: Images) -> np.ndarray:
 
 
 def told_by(images: Images, rows: np.ndarray, folds: np.ndarray) -> dict[str, Any]:
-    """How well classes are told by border, size, and both."""
+    """F1 of classifiers that see border, size, or both."""
     border = images.stacked("border")[rows]
     sizes = shortcuts.size_features(images.figures("width")[rows], images.figures("height")[rows])
     figures = {"border": border, "size": sizes, "both": np.concatenate([border, sizes], axis=1)}
@@ -155,7 +155,7 @@ def told_by(images: Images, rows: np.ndarray, folds: np.ndarray) -> dict[str, An
 
 
 def neighbours(images: Images, features: np.ndarray) -> dict[str, Any] | None:
-    """How near val is to train, and the nearest pairs; None without one of them."""
+    """Nearness of val to train, and the nearest pairs; None without one of them."""
     train, val = (np.flatnonzero(images.parts == part) for part in ("train", "val"))
     if len(train) < 2 or not len(val):
         return None

@@ -1,4 +1,4 @@
-"""What the figures of the report mean, in sentences, the weightiest first."""
+"""Findings of the report in sentences, the weightiest first."""
 
 from collections.abc import Iterator
 from typing import Any
