@@ -18,17 +18,19 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         assert self.dirpath is not None
         folder, earlier = Path(self.dirpath), state_dict.get("best_model_path") or ""
-        best = folder / Path(earlier).name
 
         def here(path: str) -> str:
-            return str(folder / Path(path).name) if path else path
+            file = folder / Path(path).name
+            return str(file) if file.is_file() else ""  # Lightning removes what it calls a checkpoint, folders too
 
-        if earlier and not best.is_file():
-            if self.monitor:
-                log.warning("%s is not there: the best epoch from now on counts as the best.", best)
-            return
+        best_k = {here(path): score for path, score in state_dict.get("best_k_models", {}).items() if here(path)}
         moved = {
             key: here(state_dict.get(key, "")) for key in ("best_model_path", "kth_best_model_path", "last_model_path")
         }
-        best_k = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        is_whole = moved["best_model_path"] and (moved["kth_best_model_path"] in best_k or not self.monitor)
+        if earlier and not is_whole:
+            if self.monitor:
+                best = folder / Path(earlier).name
+                log.warning("%s is not there: the best epoch from now on counts as the best.", best)
+            return
         super().load_state_dict({**state_dict, **moved, "best_k_models": best_k, "dirpath": self.dirpath})

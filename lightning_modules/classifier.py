@@ -76,7 +76,12 @@ class TrashClassifier(LightningModule):
         if missing := sorted({name for name, each in ours.items() if each.default is each.empty} - hparams.keys()):
             raise UserError(f"The checkpoint {checkpoint_path} lacks the settings {', '.join(missing)}.")
         known = {*ours, *inspect.signature(cls).parameters}
-        module = cls(**{name: value for name, value in hparams.items() if name in known})
+        try:
+            module = cls(**{name: value for name, value in hparams.items() if name in known})
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"The settings in the checkpoint {checkpoint_path} do not work: {error}") from error
         fill(module, checkpoint["state_dict"])
         return module.to(map_location) if map_location else module
 

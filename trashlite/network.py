@@ -13,6 +13,7 @@ from trashlite.backbones import create_backbone
 from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
 from trashlite.errors import UserError
 from trashlite.files import damaged_part
+from trashlite.settings.checkpoint import check_content
 
 REQUIRED = frozenset({"backbone", "class_names", "preprocessing"})  # settings without which nothing can be rebuilt
 PREFIX = "model."  # of the network's tensors in the state_dict of the LightningModule
@@ -48,6 +49,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "Plain weights of a backbone are loaded with backbone.weights=PATH."
         )
     check_plain(hparams, f"hyper_parameters of {path}")
+    check_content(checkpoint, path)
     ranks = hparams.pop("rank_plan", None)  # of earlier versions, which kept no other plan
     hparams.setdefault("plans", [{"ranks": ranks}] if ranks else [])
     # All weights are in the file: nothing else is to be read or fetched for it.

@@ -52,6 +52,8 @@ def take_values(ours: Any, theirs: Any, where: str = "") -> Any:
     """
     if isinstance(theirs, Mapping):
         return _take_mapping(ours, theirs, where)
+    if isinstance(ours, Mapping) and "." not in where:
+        raise UserError(f"{where} of the checkpoint is {theirs!r}, not a group of settings.")
     if isinstance(theirs, list | tuple):
         return [take_values(None, item, where) for item in theirs]
     if isinstance(theirs, str) and "${" in theirs and theirs != ours:

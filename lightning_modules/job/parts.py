@@ -46,6 +46,8 @@ def create_datamodule(cfg: DictConfig) -> TrashDataModule:
     statistics = {"mean": cfg.datamodule.mean or mean, "std": cfg.datamodule.std or std}
     datamodule = create(cfg, "datamodule", **statistics, _convert_="all")
     classes = datamodule.find_classes()
+    if len(classes) == 1:
+        raise UserError(f"{cfg.datamodule.root} has one class, {classes[0]}: there is nothing to tell apart.")
     check_figures(cfg, classes)
     check_budget_early(cfg, len(classes))
     stage = "fit" if cfg.fit or cfg.test or cfg.show_data else "predict"

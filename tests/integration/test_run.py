@@ -183,6 +183,12 @@ def test_renamed_classes_are_refused_when_a_run_is_resumed(
         quick_run(resume, "trainer.max_epochs=2", folder="run", bare=True)
 
 
+def test_a_single_class_is_told(quick_run: Run, render_root: Callable[..., Path], tmp_path: Path) -> None:
+    root = render_root(tmp_path / "root", {"train/Glass": 4})
+    with pytest.raises(UserError, match="has one class, Glass"):
+        quick_run(f"datamodule.root={root}")
+
+
 def test_classes_may_be_called_as_figures_are(quick_run: Run, render_root: Callable[..., Path], tmp_path: Path) -> None:
     names = ("high", "low", "macs")
     root = render_root(tmp_path / "root", {f"{part}/{name}": 4 for part in ("train", "val", "test") for name in names})

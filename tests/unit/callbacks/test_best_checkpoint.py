@@ -47,3 +47,15 @@ def test_its_state_goes_by_the_name_that_earlier_runs_used(tmp_path: Path) -> No
 
     theirs = callbacks.ModelCheckpoint(dirpath=tmp_path, filename="best", monitor="val/f1", mode="max")
     assert checkpoint_in(tmp_path).state_key == theirs.state_key
+
+
+@pytest.mark.parametrize("name", ["..", "folder"])
+def test_folders_are_no_checkpoints_to_remove(state: dict, tmp_path: Path, name: str) -> None:
+    """A stranger's checkpoint may call anything the worst of the best, which goes when a better one comes."""
+    (tmp_path / "new" / "folder").mkdir(parents=True)
+    (tmp_path / "new" / "best.ckpt").touch()
+    callback = checkpoint_in(tmp_path / "new")
+    path = str(tmp_path / "old" / name)
+    callback.load_state_dict({**state, "best_k_models": {path: torch.tensor(0.1)}, "kth_best_model_path": path})
+    assert callback.best_k_models == {}
+    assert callback.kth_best_model_path == ""

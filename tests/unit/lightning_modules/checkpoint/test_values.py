@@ -74,6 +74,7 @@ LOOKED_UP = {text for text in texts(OmegaConf.to_container(OURS)) if "${" in tex
 
 HOSTILE = [
     ("config.datamodule._target_", "torch.hub.load"),
+    ("config.datamodule", "text"),
     ("config.datamodule.augmentation", CALL),
     ("config.datamodule.root", CALL),
     ("config.datamodule.image_size", [CALL, 3]),
@@ -85,6 +86,8 @@ HOSTILE = [
 RESUMED = [
     ("config.lightning_module._target_", "torch.hub.load"),
     ("config.lightning_module.loss", CALL),
+    ("config.trainer", 3),
+    ("config.optimizer", None),
     ("config.callbacks.mine", CALL),
     ("config.callbacks.ema._target_", "os.system"),
     ("config.callbacks.best_checkpoint.dirpath", "/etc"),
@@ -166,6 +169,16 @@ def test_an_honest_checkpoint_gives_its_values(honest: dict[str, Any]) -> None:
         ("hyper_parameters.plans", [{"channels": {"layers": {"__class__": {"inputs": [0]}}, "dropped": []}}]),
         ("hyper_parameters.plans", [{"channels": {"layers": {"conv_stem": {"outputs": [0]}}, "dropped": []}}]),
         ("hyper_parameters.class_names", ["${oc.env:HOME}", "b"]),
+        ("hyper_parameters.class_names", ["a", "a"]),
+        ("hyper_parameters.class_names", ["a"]),
+        ("hyper_parameters.backbone", "lcnet_035"),
+        ("hyper_parameters.backbone.kwargs", [1]),
+        ("hyper_parameters.rank_plan", "x"),
+        ("hyper_parameters.preprocessing.image_size", [100_000, 100_000]),
+        ("hyper_parameters.preprocessing.image_size", "large"),
+        ("hyper_parameters.preprocessing.resize_mode", "squash"),
+        ("hyper_parameters.preprocessing.std", [0.0, 0.0, 0.0]),
+        ("config", "none"),
         ("hyper_parameters", None),
         ("state_dict", {"model.conv_stem.weight": torch.zeros(1)}),
         ("state_dict.surplus", torch.zeros(1)),
@@ -248,3 +261,12 @@ def test_a_callback_that_got_another_name_is_known_by_its_former_one(honest: dic
     config = resumed_config(DEFAULT, old, [])
     assert config.callbacks.media._target_ == "callbacks.media.ResultPictures"
     assert config.callbacks.media.mistakes == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("loss", None), ("loss", {"name": "nope"}), ("class_counts", "x"), ("class_counts", [1, 2, 3])]
+)
+def test_settings_of_training_that_do_not_work_are_told(key: str, value: Any, write: Write) -> None:
+    path = write(f"hyper_parameters.{key}", value)
+    with pytest.raises(UserError):
+        TrashClassifier.load_from_checkpoint(path)
