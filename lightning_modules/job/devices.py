@@ -1,5 +1,6 @@
 """Several devices: all of them train, the first process evaluates and records alone."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -30,8 +31,14 @@ def check_devices(trainer: Trainer) -> None:
     """Refuse what several devices cannot do.
 
     Raises:
-        UserError: a job of a multirun would train on several; each further process would start the multirun again.
+        UserError: there are fewer cores than processes; or a job of a multirun would train on several: each further
+            process would start the multirun again.
     """
+    cores = os.cpu_count() or 1
+    if trainer.num_devices > max(cores, 2) and trainer.strategy.root_device.type == "cpu":
+        raise UserError(
+            f"trainer.devices={trainer.num_devices} means as many processes, and this machine has {cores} CPU cores."
+        )
     in_multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if trainer.world_size > 1 and in_multirun:
         raise UserError(

@@ -52,6 +52,11 @@ class Content(Plain):
 
     hyper_parameters: Settings
     config: dict[str, Any] = {}
+    epoch: Count = 0
+    optimizer_states: list[Any] = []
+    lr_schedulers: list[Any] = []
+    callbacks: dict[str, Any] = {}
+    loops: dict[str, Any] = {}
 
 
 def check_content(content: Mapping[str, Any], path: str | Path) -> None:

@@ -31,11 +31,18 @@ def test_a_multirun_refuses_several_devices(
 ) -> None:
     monkeypatch.setattr(HydraConfig, "initialized", lambda: mode is not None)
     monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(mode=mode))
-    trainer: Any = SimpleNamespace(world_size=world_size)
+    trainer: Any = SimpleNamespace(world_size=world_size, num_devices=world_size)
     if not refused:
         check_devices(trainer)
         return
     with pytest.raises(UserError, match=r"one device, not on 2: set trainer\.devices=1"):
+        check_devices(trainer)
+
+
+def test_more_processes_than_cores_are_refused() -> None:
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer: Any = SimpleNamespace(world_size=5000, num_devices=5000, strategy=strategy)
+    with pytest.raises(UserError, match="trainer.devices=5000"):
         check_devices(trainer)
 
 
