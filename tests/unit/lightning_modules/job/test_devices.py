@@ -42,7 +42,7 @@ def test_a_multirun_refuses_several_devices(
 def test_more_processes_than_cores_are_refused() -> None:
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     trainer: Any = SimpleNamespace(world_size=5000, num_devices=5000, strategy=strategy)
-    with pytest.raises(UserError, match="trainer.devices=5000"):
+    with pytest.raises(UserError, match=r"trainer\.devices=5000"):
         check_devices(trainer)
 
 
