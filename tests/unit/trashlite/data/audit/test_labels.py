@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cleanlab.filter import find_label_issues
 
 from trashlite.data.audit.labels import confusion_of, find_suspects, most_confused
 
@@ -14,13 +15,12 @@ def test_a_label_is_suspect_where_another_class_is_as_probable_as_on_its_own_ima
 
 
 def test_the_same_images_as_cleanlab() -> None:
-    cleanlab_filter = pytest.importorskip("cleanlab.filter")
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 4, 400)
     labels = np.where(rng.random(400) < 0.1, rng.integers(0, 4, 400), truth)
     logits = rng.normal(size=(400, 4)) + 3 * np.eye(4)[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    expected = cleanlab_filter.find_label_issues(
+    expected = find_label_issues(
         labels, probabilities, filter_by="confident_learning", return_indices_ranked_by="normalized_margin", n_jobs=1
     )
     suspects = find_suspects(probabilities, labels)
