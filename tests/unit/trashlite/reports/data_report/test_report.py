@@ -4,14 +4,17 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from trashlite.data.relabel import Verdicts
 from trashlite.errors import UserError
 from trashlite.reports.data_report import __main__ as command
 from trashlite.reports.data_report.report import write_report
@@ -182,3 +185,23 @@ def test_a_folder_of_something_else_is_left_alone(
     assert "does not exist" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert not re.search("Traceback", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium here")
+def test_chromium_saves_verdicts_that_a_run_reads(small: Path, tmp_path: Path) -> None:
+    write_report(small, tmp_path / "out", network=False)
+    probe = """<script>
+      URL.createObjectURL = blob => {
+        blob.text().then(text => document.title = encodeURIComponent(text)); return "#"; };
+      for (const select of document.querySelectorAll("select")) if (select.dataset.file.includes("é")) {
+        select.value = "drop"; select.dispatchEvent(new Event("change")); }
+      document.getElementById("save").click();
+    </script></body>"""
+    path = tmp_path / "probe.html"
+    path.write_text((tmp_path / "out" / "report.html").read_text().replace("</body>", probe))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    result = subprocess.run(["chromium", *flags, path.as_uri()], capture_output=True, text=True, check=True)
+    (tmp_path / "relabel.csv").write_text(unquote(result.stdout.partition("<title>")[2].partition("</title>")[0]))
+    name = next(path.relative_to(small).as_posix() for path in small.rglob("*é.jpg"))
+    assert dict(Verdicts.read(tmp_path / "relabel.csv").labels) == {name: "drop"}
