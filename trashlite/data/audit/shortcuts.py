@@ -11,7 +11,7 @@ TREES = 50
 
 @dataclass(frozen=True)
 class Told:
-    """F1 on held-out images; chance is the same with the labels shuffled."""
+    """Scores on held-out images; chance is the same with the labels shuffled."""
 
     balanced_accuracy: float
     macro_f1: float

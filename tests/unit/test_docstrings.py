@@ -1,0 +1,24 @@
+"""Docstrings begin with what a thing is, not with a riddle about it."""
+
+import ast
+from pathlib import Path
+
+from tests.harness import PROJECT
+
+RIDDLES = {"What", "When", "Which", "Where", "How", "Whose", "Why"}
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources() -> list[Path]:
+    files = [path for path in PROJECT.glob("*/**/*.py") if not path.relative_to(PROJECT).parts[0].startswith(".")]
+    return [path for path in (*files, PROJECT / "run.py") if path.relative_to(PROJECT).parts[0] not in ("logs", "data")]
+
+
+def test_docstrings_begin_with_the_noun() -> None:
+    found = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = ast.get_docstring(node) if isinstance(node, DOCUMENTED) else None
+            if text and text.split(maxsplit=1)[0] in RIDDLES:
+                found.append(f"{path.relative_to(PROJECT)}: {text.splitlines()[0]}")
+    assert not found, "\n".join(found)
