@@ -36,8 +36,7 @@ def compare(a: Path, b: Path, out: Path, console: Console) -> None:
         )
     if labelled:
         of_a, of_b = map(read_predictions, labelled)
-        name_a, name_b = map(str, labelled)
-        show_comparison(compare_predictions(of_a, of_b, name_a, name_b), out, console)
+        show_comparison(compare_predictions(of_a, of_b, str(a), str(b)), out, console)
     if submissions:
         show_agreement(agreement_of(*submissions), out, console)
 
