@@ -112,9 +112,9 @@ def prune(
     """
     try:
         import torch_pruning
-        from torch_pruning.importance import GroupMagnitudeImportance, GroupTaylorImportance
     except ImportError as error:
         raise UserError("torch-pruning is missing: pip install -r requirements-bench.txt") from error
+    importance = torch_pruning.importance
     name_of_output = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
 
     def build(kept: float) -> nn.Module:
@@ -125,7 +125,7 @@ def prune(
             torch_pruning.pruner.BasePruner(
                 pruned,
                 image,
-                GroupMagnitudeImportance(p=2) if loss is None else GroupTaylorImportance(),
+                importance.GroupMagnitudeImportance(p=2) if loss is None else importance.GroupTaylorImportance(),
                 global_pruning=not everywhere_alike,
                 pruning_ratio=1 - kept,
                 max_pruning_ratio=0.95,  # a layer without channels would cut the network in two

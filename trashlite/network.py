@@ -157,12 +157,21 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
 
     Args:
         checkpoint: from `read_checkpoint`.
+
+    Raises:
+        UserError: the network cannot be built, or its plans leave layers that do not fit together.
     """
     settings = checkpoint["hyper_parameters"]
     network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("plans", ()))
     state = checkpoint["state_dict"]
     fill(network, {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
-    return network.eval()
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, *settings["preprocessing"]["image_size"]))
+    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"The checkpoint's network does not run on images of its own size: {reason}") from error
+    return network
 
 
 def fill(network: nn.Module, state: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from tests.unit.trashlite.compression.slimming.networks import BLOCKS, build, im
 from trashlite.compression import ChannelPlan, apply_channel_plan
 from trashlite.compression.slimming.plan import Kept
 from trashlite.errors import UserError
-from trashlite.network import add_plan, build_network
+from trashlite.network import PREFIX, add_plan, build_network, load_network
 
 PLAN = ChannelPlan({"a": Kept((0, 2, 5), (1,)), "b.conv": Kept(None, (0, 1)), "b.norm": Kept()}, ("c.1",))
 
@@ -92,3 +92,15 @@ def test_plans_follow_each_other_in_a_checkpoint() -> None:
 def test_plans_of_a_stranger(plans: Any) -> None:
     with pytest.raises(UserError, match="plan"):
         build_network({"name": "lcnet_035", "kwargs": {}, "pretrained": False, "weights": None}, 5, plans)
+
+
+def test_layers_that_do_not_fit_together() -> None:
+    """A convolution of four channels before a norm of one: weights that fit the plan, in a network that cannot run."""
+    backbone = {"name": "lcnet_035", "kwargs": {}, "pretrained": False, "weights": None}
+    plans = [{"channels": {"layers": {"conv_stem": {"outputs": [0, 1, 2, 3]}, "bn1": {"outputs": [0]}}, "dropped": []}}]
+    state = {PREFIX + name: value for name, value in build_network(backbone, 5, plans).state_dict().items()}
+    settings = {"backbone": backbone, "class_names": list("abcde"), "preprocessing": {"image_size": [32, 32]}}
+    with pytest.raises(UserError, match="does not run on images of its own size"):
+        load_network({"hyper_parameters": {**settings, "plans": plans}, "state_dict": state})
+    state = {PREFIX + name: value for name, value in build_network(backbone, 5).state_dict().items()}
+    load_network({"hyper_parameters": settings, "state_dict": state})
