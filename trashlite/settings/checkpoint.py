@@ -48,7 +48,7 @@ class Settings(Plain):
 
 
 class Content(Plain):
-    """What a checkpoint holds, as far as it tells of the network; older ones have no configuration."""
+    """Content of a checkpoint that tells of the network; older ones have no configuration."""
 
     hyper_parameters: Settings
     config: dict[str, Any] = {}
