@@ -19,7 +19,6 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from hydra_plugins.trashlite.jobs import (
-    CONF,
     check_job,
     exit_on_sigterm,
     is_first_process,
@@ -30,7 +29,7 @@ from hydra_plugins.trashlite.jobs import (
     with_seed,
 )
 from trashlite.errors import OverBudget, Pruned
-from trashlite.files import user_error_in
+from trashlite.files import CONF, user_error_in
 from trashlite.settings.command_line import prepare_command_line
 
 log = logging.getLogger(__name__)

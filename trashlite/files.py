@@ -15,6 +15,8 @@ from zipfile import ZipFile, is_zipfile
 from trashlite.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+CONF = Path(__file__).resolve().parents[1] / "conf"
+"""Configuration of the program, where the library lies beside it."""
 
 
 @contextmanager
@@ -26,9 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full; what was at `path` is still there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+    with _place_for(path):
         temporary = _beside(path, "tmp")
         try:
             yield temporary
@@ -37,10 +37,6 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno in FULL:
-            raise disk_full(path) from error
-        raise
 
 
 def user_error_in(error: BaseException) -> UserError | None:
@@ -67,9 +63,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full; what was at `path` is still there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+    with _place_for(path):
         temporary, old = (_beside(path, kind) for kind in ("tmp", "old"))
         try:
             temporary.mkdir()
@@ -80,6 +74,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         finally:
             for rest in (temporary, old):
                 shutil.rmtree(rest, ignore_errors=True)
+
+
+@contextmanager
+def _place_for(path: Path) -> Iterator[None]:
+    """The folder of `path`, made and tidied; a disk that fills up meanwhile is told."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        yield
     except OSError as error:
         if error.errno in FULL:
             raise disk_full(path) from error

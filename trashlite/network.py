@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from trashlite.backbones import create_backbone
-from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
+from trashlite.compression import (
+    ChannelPlan,
+    MacsReport,
+    RankPlan,
+    apply_channel_plan,
+    apply_plan,
+    count_macs,
+    fold_batchnorm,
+)
 from trashlite.errors import UserError
 from trashlite.files import damaged_part
 from trashlite.settings.checkpoint import check_content
@@ -150,6 +158,16 @@ def add_plan(plans: Sequence[Mapping[str, Any]], plan: ChannelPlan | RankPlan) -
         case _:
             whole.append(plan)
     return [{"channels" if isinstance(each, ChannelPlan) else "ranks": each.to_dict()} for each in whole]
+
+
+def count_new(
+    name: str, kwargs: Mapping[str, Any], num_classes: int, image_size: Sequence[int], *, fold: bool
+) -> MacsReport:
+    """MACs of a backbone before anything is trained, with BatchNorm folded or not; torch's random state stays."""
+    with torch.random.fork_rng(devices=[]):
+        network = create_backbone(name, num_classes, kwargs=kwargs)
+    input_size = (3, *image_size)
+    return count_macs(fold_batchnorm(network, input_size) if fold else network, input_size)
 
 
 def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:

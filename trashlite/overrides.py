@@ -11,10 +11,10 @@ def parse_override(text: str) -> tuple[str, Any]:
     Numbers become numbers and quotes go; anything else stays as it was written.
     """
     key, _, value = text.lstrip("+~").partition("=")
-    return key.strip(), REMOVED if text.startswith("~") else plain_value(value.strip())
+    return key.strip(), REMOVED if text.startswith("~") else parse_value(value.strip())
 
 
-def plain_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     for convert in (int, float):
         try:
             return convert(text)

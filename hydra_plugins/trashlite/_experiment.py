@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from trashlite.errors import UserError
+from trashlite.files import CONF
 from trashlite.overrides import parse_override
 from trashlite.reports.sweep.records import HYDRA, RESUMED, Job, read_choices, read_overrides
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 NAME = (
     "best_experiment"  # in the sweep's experiment/, so `--config-dir <sweep folder>` finds experiment=best_experiment
 )

@@ -23,12 +23,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
+from trashlite.files import CONF
 from trashlite.settings import check_settings
 from trashlite.settings.inputs import INPUTS, check_inputs
 from trashlite.sweeps.folds import fold_folder
 
 log = logging.getLogger(__name__)
-CONF = Path(__file__).resolve().parents[2] / "conf"
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # set by what starts several processes
 
 

@@ -16,11 +16,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from trashlite.errors import UserError
+from trashlite.files import CONF
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 class SweepReport(Callback):
@@ -49,7 +48,7 @@ def report_in_new_process(folder: Path) -> None:
 
     if any(find_jobs(folder, DEPTH)):
         command = [sys.executable, "-m", "hydra_plugins.trashlite.report", str(folder)]
-        subprocess.run(command, cwd=PROJECT, stdout=sys.stderr.fileno(), check=False)
+        subprocess.run(command, cwd=CONF.parent, stdout=sys.stderr.fileno(), check=False)
 
 
 def report_now(folder: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_modules.checkpoint.values import CONF, take_values
+from lightning_modules.checkpoint.values import take_values
 from trashlite.errors import UserError
+from trashlite.files import CONF
 from trashlite.overrides import parse_override
 
 log = logging.getLogger(__name__)

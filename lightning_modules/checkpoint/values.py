@@ -8,17 +8,16 @@ import inspect
 import logging
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from trashlite.errors import UserError
+from trashlite.files import CONF
 
 log = logging.getLogger(__name__)
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 # Places to write to, by the last part of their key.
 WRITTEN = frozenset(
     {

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -17,9 +16,7 @@ from lightning_modules.checkpoint.file import RunCheckpointIO
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.job.devices import check_accelerator
 from lightning_modules.optimizers import check_optimizer
-from trashlite.backbones import create_backbone
 from trashlite.backbones.factory import image_statistics
-from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.compression.macs import check_budget
 from trashlite.errors import UserError
 
@@ -83,12 +80,8 @@ def check_budget_early(cfg: DictConfig, num_classes: int) -> None:
     if cfg.max_macs is None or not cfg.fit or cfg.checkpoint or cfg.resume or shrinks:
         return
     kwargs: Any = OmegaConf.to_container(cfg.backbone.kwargs, resolve=True)
-    with torch.random.fork_rng(devices=[]):  # the network that trains shall draw the same weights as without this
-        model = create_backbone(cfg.backbone.name, num_classes=num_classes, kwargs=kwargs)
-    input_size = (3, *cfg.image_size)
-    if cfg.fold_batchnorm:
-        model = fold_batchnorm(model, input_size)
-    check_budget(cfg.backbone.name, count_macs(model, input_size), cfg.max_macs)
+    report = count_new(cfg.backbone.name, kwargs, num_classes, cfg.image_size, fold=cfg.fold_batchnorm)
+    check_budget(cfg.backbone.name, report, cfg.max_macs)
 
 
 def create_module(cfg: DictConfig, datamodule: TrashDataModule) -> TrashClassifier:

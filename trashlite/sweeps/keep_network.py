@@ -12,17 +12,15 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from trashlite.backbones import create_backbone
-from trashlite.compression import count_macs, fold_batchnorm
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import CONF, write_text
+from trashlite.network import count_new
 from trashlite.sweeps.jobs import read_record
 
-BACKBONES = Path(__file__).resolve().parents[2] / "conf" / "backbone"
 CLASSES = 9  # where the run left no figure
 
 
-def export_backbone(run_folder: Path, name: str, folder: Path = BACKBONES) -> tuple[Path, str]:
+def export_backbone(run_folder: Path, name: str, folder: Path = CONF / "backbone") -> tuple[Path, str]:
     """Write the backbone of a run into `folder`; comments tell where it is from, its MACs, and on which input.
 
     Returns:
@@ -57,10 +55,8 @@ def export_backbone(run_folder: Path, name: str, folder: Path = BACKBONES) -> tu
 
 def count(config: dict[str, Any], size: tuple[int, int]) -> int:
     """MACs for one image of `size` (height, width), as a run of this configuration counts them."""
-    network = create_backbone(config["backbone"]["name"], CLASSES, kwargs=config["backbone"]["kwargs"])
-    if config.get("fold_batchnorm"):
-        network = fold_batchnorm(network, (3, *size))
-    return int(count_macs(network, (3, *size)).macs)
+    name, kwargs = config["backbone"]["name"], config["backbone"]["kwargs"]
+    return int(count_new(name, kwargs, CLASSES, size, fold=bool(config.get("fold_batchnorm"))).macs)
 
 
 def main() -> None:

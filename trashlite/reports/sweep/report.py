@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import CONF, write_text
 from trashlite.metrics import competition_score
 from trashlite.reports.pictures import save_figure
 from trashlite.reports.sweep.front import front_figure
@@ -34,7 +34,6 @@ CAPTIONS = {
     "parallel": "Parallel coordinates",
 }
 LEFT_OUT = {"submit": "only submitted", "show_data": "only showed data"}  # jobs that trained nothing
-DEFAULTS = Path(__file__).resolve().parents[3] / "conf" / "config.yaml"
 
 # The YAML and the command of an experiment that runs a job again, given job, folder of the sweep and a summary.
 Experiment = Callable[[Job, Path, str], tuple[str, str]]
@@ -111,7 +110,7 @@ def ceilings_of(folder: Path) -> dict[str, float]:
 
 def score_constants(jobs: list[Job]) -> dict[str, float]:
     """The constants of the score: those of the first job that left its configuration, else of the program."""
-    for path in [*(job.folder / HYDRA / "config.yaml" for job in jobs), DEFAULTS]:
+    for path in [*(job.folder / HYDRA / "config.yaml" for job in jobs), CONF / "config.yaml"]:
         config = read_yaml(path)
         if isinstance(config, dict) and isinstance(config.get("score"), dict):
             return {str(key): float(value) for key, value in config["score"].items()}
