@@ -42,8 +42,17 @@ def draw(folder: Path, out: Path) -> None:
         note(axes, rival["name"], point, **SIDES[rival["side"]], color=OTHERS)
     for of, marker in MARKERS.items():
         axes.scatter([], [], s=30, marker=marker, facecolors="none", edgecolors="0.3", lw=1.2, label=LEGEND[of])
-    axes.annotate("better", (0.035, 0.95), (0.12, 0.85), xycoords="axes fraction", fontsize=9, color="0.3",
-                  ha="center", va="center", arrowprops={"arrowstyle": "->", "color": "0.3"})  # fmt: skip
+    axes.annotate(
+        "better",
+        (0.035, 0.95),
+        (0.12, 0.85),
+        xycoords="axes fraction",
+        fontsize=9,
+        color="0.3",
+        ha="center",
+        va="center",
+        arrowprops={"arrowstyle": "->", "color": "0.3"},
+    )
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, 0.2e6), max(high, 20e6))
     axes.set_ylim(0.5, 0.9)

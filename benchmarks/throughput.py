@@ -79,9 +79,15 @@ def ours(cfg: DictConfig, datamodule: TrashDataModule, augment: bool) -> float:
     clock, augmentation = Clock(), datamodule.augmentation
     datamodule.augmentation = augmentation if augment else None
     trainer = Trainer(
-        max_epochs=1, limit_val_batches=0, callbacks=[clock], logger=False, accelerator=cfg.trainer.accelerator,
-        enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False,
-    )  # fmt: skip
+        max_epochs=1,
+        limit_val_batches=0,
+        callbacks=[clock],
+        logger=False,
+        accelerator=cfg.trainer.accelerator,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
     trainer.fit(build_model(cfg, datamodule), datamodule=datamodule)
     datamodule.augmentation = augmentation
     return clock.images_per_second

@@ -79,8 +79,10 @@ def macs_table(report: MacsReport, max_rows: int = 12) -> Table:
 
     largest = set(sorted(range(len(report.layers)), key=size, reverse=True)[:max_rows])
     rest = [layer for index, layer in enumerate(report.layers) if index not in largest]
-    rows = [(layer.name, "×".join(map(str, layer.output_shape or [])), [layer])
-            for layer in (report.layers[index] for index in sorted(largest))]  # fmt: skip
+    rows = [
+        (layer.name, "×".join(map(str, layer.output_shape or [])), [layer])
+        for layer in (report.layers[index] for index in sorted(largest))
+    ]
     if rest:
         rows.append((f"{len(rest)} smaller layers", "", rest))
     for name, output, layers in rows:

@@ -20,10 +20,16 @@ log = logging.getLogger(__name__)
 Mode = Literal["auto", "online", "offline", "disabled"]
 MODES = get_args(Mode)
 QUIET = {
-    "silent": True, "console": "off", "disable_git": True, "disable_code": True, "save_code": False,
-    "x_disable_machine_info": True, "x_disable_stats": True, "x_save_requirements": False,
+    "silent": True,
+    "console": "off",
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "x_disable_machine_info": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
     "reinit": "finish_previous",  # a run that somebody left open must not take in this one
-}  # fmt: skip
+}
 _warned: set[str] = set()
 
 
@@ -138,13 +144,20 @@ def create_wandb_logger(
         UserError: `mode` or WANDB_MODE is none of the choices.
     """
     return TolerantWandbLogger(
-        mode=requested_mode(mode), project=project, save_dir=save_dir, name=name or Path(save_dir).resolve().name,
-        group=group or default_group, job_type=job_type, tags=list(tags), notes=notes, log_model=log_model,
+        mode=requested_mode(mode),
+        project=project,
+        save_dir=save_dir,
+        name=name or Path(save_dir).resolve().name,
+        group=group or default_group,
+        job_type=job_type,
+        tags=list(tags),
+        notes=notes,
+        log_model=log_model,
         id=run_id or (earlier_run_id(save_dir) if resume else None),
         # "mutable" would copy every checkpoint to ~/.local/share/wandb, for ever when offline.
         add_file_policy="immutable",
         settings={**QUIET, "init_timeout": init_timeout, "finish_timeout": finish_timeout},
-    )  # fmt: skip
+    )
 
 
 def earlier_run_id(save_dir: str | Path) -> str | None:

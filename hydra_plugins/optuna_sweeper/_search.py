@@ -34,8 +34,10 @@ from trashlite.sweeps.storage import write_sweep
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-LAUNCHERS = ("hydra._internal.core_plugins.basic_launcher",
-             *(f"hydra_plugins.hydra_{name}_launcher" for name in ("joblib", "ray", "submitit")))  # fmt: skip
+LAUNCHERS = (
+    "hydra._internal.core_plugins.basic_launcher",
+    *(f"hydra_plugins.hydra_{name}_launcher" for name in ("joblib", "ray", "submitit")),
+)
 
 
 class Search:
@@ -76,8 +78,8 @@ class Search:
                 self.promote()
         except (KeyboardInterrupt, SystemExit) as stop:
             finished = self.trials.count().finished if self.has_begun else 0
-            log.warning("Stopped: %d of %d trials are finished. The same command goes on: python %s",
-                        finished, self.n_trials, shlex.join(sys.argv))  # fmt: skip
+            state = f"{finished} of {self.n_trials} trials are finished"
+            log.warning("Stopped: %s. The same command goes on: python %s", state, shlex.join(sys.argv))
             code = getattr(stop, "code", 1) or 1  # 1: as a job in this process makes of Ctrl-C
             raise SystemExit(130 if code == 1 else code) from None
         except StorageInternalError as error:
@@ -91,11 +93,10 @@ class Search:
         """Make the study, or go on with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         study, storage = open_study(self.settings, self.config, self.space, self.folder)
-        write_sweep(
-            self.folder, self.settings.storage_setting, self.settings.storage, study_name=self.settings.study_name,
-            objective=self.settings.objective, directions=self.settings.directions, seed=self.sampler.get("seed"),
-            constraints=self.settings.constraints, sampler=self.sampler["_target_"], n_trials=self.n_trials,
-        )  # fmt: skip
+        settings, names = self.settings, ("study_name", "objective", "directions", "constraints")
+        given = {name: getattr(settings, name) for name in names} | {"n_trials": self.n_trials}
+        given |= {"seed": self.sampler.get("seed"), "sampler": self.sampler["_target_"]}
+        write_sweep(self.folder, settings.storage_setting, settings.storage, **given)
         sampler_of = partial(create_sampler, self.sampler)
         study.sampler = sampler_of(0)
         return study, Trials(study, storage, self.n_trials, self.settings.max_retries, sampler_of, self.recall)
@@ -111,9 +112,9 @@ class Search:
             if count.running:  # this process has nothing running here
                 self.trials.take_over_abandoned()
                 count = self.trials.count()
+            state = f"{count.finished} of {self.n_trials} trials are finished"
             if count.finished >= self.n_trials:
-                log.info("Study %s: %d of %d trials are finished, %d failed.",
-                         self.study.study_name, count.finished, self.n_trials, count.given_up)  # fmt: skip
+                log.info("Study %s: %s, %d failed.", self.study.study_name, state, count.given_up)
                 return
             if count.given_up > self.settings.max_failure_rate * self.n_trials:
                 raise UserError(
@@ -121,8 +122,7 @@ class Search:
                     f"{self.settings.max_failure_rate} of {self.n_trials} allows; {count.finished} are finished."
                 )
             if time.monotonic() > deadline:
-                log.warning("Time is over: %d of %d trials are finished. The same command goes on.",
-                            count.finished, self.n_trials)  # fmt: skip
+                log.warning("Time is over: %s. The same command goes on.", state)
                 return
             if batch := self.trials.claim(self.settings.n_jobs, count):
                 self.run_batch(batch)

@@ -61,8 +61,10 @@ class Settings:
                 promote_is_typed="promote_overrides" in typed,
             )
         except ValidationError as error:
-            lines = [f"hydra.sweeper.{'.'.join(map(str, each['loc']))}={each['input']}: {each['msg']}."
-                     for each in error.errors(include_url=False)]  # fmt: skip
+            lines = [
+                f"hydra.sweeper.{'.'.join(map(str, each['loc']))}={each['input']}: {each['msg']}."
+                for each in error.errors(include_url=False)
+            ]
             raise UserError("\n".join(lines)) from error
         settings.check()
         return settings

@@ -51,8 +51,12 @@ class OptunaSweeper(Sweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
-        log.info("Search %s of %s trials; folder %s", self.settings["study_name"], self.settings["n_trials"],
-                 self.config.hydra.sweep.dir)  # fmt: skip
+        log.info(
+            "Search %s of %s trials; folder %s",
+            self.settings["study_name"],
+            self.settings["n_trials"],
+            self.config.hydra.sweep.dir,
+        )
 
         from hydra_plugins.optuna_sweeper._search import Search  # a second
         from hydra_plugins.optuna_sweeper._settings import Settings

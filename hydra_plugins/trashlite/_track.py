@@ -32,11 +32,18 @@ def log_to_wandb(report: Report) -> None:
 
         table, folder = report.table, report.table.folder.resolve()
         logger = create_wandb_logger(
-            project=settings.project, save_dir=str(folder), name=f"report of {folder.name}",
-            group=config.get("group") or folder.name, job_type="report", tags=list(config.get("tags") or ()),
-            mode=settings.mode, log_model=False, init_timeout=settings.init_timeout,
-            finish_timeout=settings.finish_timeout, run_id=f"report-{sha256(bytes(folder)).hexdigest()[:8]}",
-        )  # fmt: skip
+            project=settings.project,
+            save_dir=str(folder),
+            name=f"report of {folder.name}",
+            group=config.get("group") or folder.name,
+            job_type="report",
+            tags=list(config.get("tags") or ()),
+            mode=settings.mode,
+            log_model=False,
+            init_timeout=settings.init_timeout,
+            finish_timeout=settings.finish_timeout,
+            run_id=f"report-{sha256(bytes(folder)).hexdigest()[:8]}",
+        )
         rows = [table.cells(job) for job in table.jobs]
         run = logger.experiment
         run.log({"report/jobs": wandb.Table(columns=[*table.headings], data=rows)})

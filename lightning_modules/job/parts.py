@@ -19,6 +19,7 @@ from lightning_modules.optimizers import check_optimizer
 from trashlite.backbones.factory import image_statistics
 from trashlite.compression.macs import check_budget
 from trashlite.errors import UserError
+from trashlite.network import count_new
 
 
 def create(cfg: DictConfig, key: str, **given: Any) -> Any:

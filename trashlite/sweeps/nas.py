@@ -23,13 +23,26 @@ LATE_KINDS = ("ds", "ir", "sn")
 DEPTHWISE_KERNELS = ("3", "5", "3.5", "3.5.7")
 # trashnet_1m and trashnet_2m as points of `nas_space`, and the inputs with which a search begins.
 TRASHNET: dict[str, Any] = {
-    "stem.type": "conv3", "stem.stride": 2, "stages": 3, "activation": "hard_swish",
-    "stage0.kind": "ds", "stage0.repeats": 1, "stage0.kernel": "3", "stage0.squeeze_excite": False,
-    "stage1.kind": "ir", "stage1.repeats": 2, "stage1.kernel": "3", "stage1.squeeze_excite": False,
-    "stage2.kind": "ir", "stage2.repeats": 3, "stage2.kernel": "5", "stage2.squeeze_excite": True,
-    "stage1.expansion": 3, "stage2.expansion": 3,
+    "stem.type": "conv3",
+    "stem.stride": 2,
+    "stages": 3,
+    "activation": "hard_swish",
+    "stage0.kind": "ds",
+    "stage0.repeats": 1,
+    "stage0.kernel": "3",
+    "stage0.squeeze_excite": False,
+    "stage1.kind": "ir",
+    "stage1.repeats": 2,
+    "stage1.kernel": "3",
+    "stage1.squeeze_excite": False,
+    "stage2.kind": "ir",
+    "stage2.repeats": 3,
+    "stage2.kernel": "5",
+    "stage2.squeeze_excite": True,
+    "stage1.expansion": 3,
+    "stage2.expansion": 3,
     **{f"stage{stage}.{key}": value for stage in range(3) for key, value in (("stride", 2), ("hard_swish", False))},
-}  # fmt: skip
+}
 TRASHNET_WIDTHS = ((8, 12, 16, 32, 96), (12, 16, 24, 40, 192))  # stem, three stages, head
 TRASHNET_INPUTS = (
     {"input.resize_mode": "stretch", "input.side": 64},

@@ -75,6 +75,9 @@ def patient(method: Callable[..., Any]) -> Callable[..., Any]:
 
 for name in dir(RDBStorage):  # what a study calls, and (with an underscore) Optuna's cache
     if name.startswith(("create_", "delete_", "get_all", "get_best", "get_study", "get_trial", "set_")) or name in (
-        "_create_new_trial", "_set_trial_param", "_get_best_trial_id", "_get_trials",
-    ):  # fmt: skip
+        "_create_new_trial",
+        "_set_trial_param",
+        "_get_best_trial_id",
+        "_get_trials",
+    ):
         setattr(PatientStorage, name, patient(getattr(RDBStorage, name)))

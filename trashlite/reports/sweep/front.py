@@ -48,8 +48,15 @@ def front_figure(table: SweepTable, constants: dict[str, float], data: str) -> F
     draw_untrained(axes, [job.macs for job in jobs if job.state == "pruned" and job.f1 is None and job.macs])
     axes.set_xlabel("MACs of one image (millions)")
     axes.set_ylabel("val F1 (macro)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=7.5, frameon=False,
-                handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=4,
+        fontsize=7.5,
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
     best = sorted(front, key=lambda job: (job.score is None, job.score or 0))[:LABELLED]
     label_points(axes, [point_name(job) for job in best], place(best), place(known))
     return figure
@@ -84,14 +91,23 @@ def draw_jobs(axes: Axes, jobs: Sequence[Job], front: Sequence[Job], best: Job |
     completed = [job for job in jobs if job.state == "completed"]
     groups: tuple[tuple[str, list[Job], dict[str, Any]], ...] = (
         ("pruned", [job for job in jobs if job.state == "pruned"], {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8}),
-        ("dominated", [job for job in completed if job not in front],
-         {"s": 22, "c": OTHER, "edgecolors": "white", "lw": 0.4}),
+        (
+            "dominated",
+            [job for job in completed if job not in front],
+            {"s": 22, "c": OTHER, "edgecolors": "white", "lw": 0.4},
+        ),
         ("front", list(front), {"s": 34, "c": FRONT, "edgecolors": "white", "lw": 0.5}),
-        ("promoted (full training)", [job for job in completed if job.promoted_from],
-         {"marker": "D", "s": 62, "facecolors": "none", "edgecolors": PROMOTED, "lw": 1.2}),
-        ("best", [job for job in completed if job is best],
-         {"marker": "*", "s": 190, "c": BEST, "edgecolors": "black", "lw": 0.6}),
-    )  # fmt: skip
+        (
+            "promoted (full training)",
+            [job for job in completed if job.promoted_from],
+            {"marker": "D", "s": 62, "facecolors": "none", "edgecolors": PROMOTED, "lw": 1.2},
+        ),
+        (
+            "best",
+            [job for job in completed if job is best],
+            {"marker": "*", "s": 190, "c": BEST, "edgecolors": "black", "lw": 0.6},
+        ),
+    )
     for order, (label, group, style) in enumerate(groups):
         if group:
             axes.scatter(*place(group), label=label, zorder=4 + order, **style)
@@ -110,9 +126,17 @@ def draw_score(axes: Axes, constants: dict[str, float]) -> None:
         if floor < top:
             axes.axhline(floor, color="0.35", lw=1, ls=(0, (4, 2)), zorder=1)
         axes.annotate(
-            f"F1 < {floor:g}: score above 1", (1, edge), xycoords=axes.get_yaxis_transform(), xytext=(-4, -3),
-            textcoords="offset points", ha="right", va="top", fontsize=7.5, color="0.35", zorder=2,
-        )  # fmt: skip
+            f"F1 < {floor:g}: score above 1",
+            (1, edge),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(-4, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=7.5,
+            color="0.35",
+            zorder=2,
+        )
     if top <= floor:
         return
     macs = np.geomspace(left, right, 160)
@@ -121,8 +145,13 @@ def draw_score(axes: Axes, constants: dict[str, float]) -> None:
     levels = MaxNLocator(14, steps=[1, 2, 5, 10]).tick_values(score.min(), score.max())
     lines = axes.contour(macs, f1, score, levels=levels, colors="0.68", linewidths=0.7, zorder=1)
     places = [label_place(axes, np.concatenate(segments)) for segments in lines.allsegs if segments]
-    labels = axes.clabel(lines, fmt=lambda level: f"{level:.10g}".replace("-", "−"), fontsize=6.5, inline_spacing=3,
-                         manual=[place for place in places if place is not None])  # fmt: skip
+    labels = axes.clabel(
+        lines,
+        fmt=lambda level: f"{level:.10g}".replace("-", "−"),
+        fontsize=6.5,
+        inline_spacing=3,
+        manual=[place for place in places if place is not None],
+    )
     for label in labels:
         label.set_color("0.5")
     axes.plot([], [], color="0.68", lw=0.7, label="score (lower is better)")
@@ -150,8 +179,17 @@ def draw_untrained(axes: Axes, macs: Sequence[float]) -> None:
     """Ticks at the bottom for trials of which nothing is known but their MACs."""
     low, high = axes.get_xlim()
     if inside := [value for value in macs if low <= value <= high]:
-        axes.plot(inside, [0] * len(inside), "|", color=PRUNED, ms=7, transform=axes.get_xaxis_transform(),
-                  clip_on=False, label="pruned before training", zorder=3)  # fmt: skip
+        axes.plot(
+            inside,
+            [0] * len(inside),
+            "|",
+            color=PRUNED,
+            ms=7,
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+            label="pruned before training",
+            zorder=3,
+        )
 
 
 def label_points(
@@ -166,10 +204,17 @@ def label_points(
     placed: list[Bbox] = []
     for name, x, y in zip(names, *at, strict=True):
         note = axes.annotate(
-            name, (x, y), xytext=(0, 0), textcoords="offset points", va="center", fontsize=8, fontweight="bold",
-            zorder=12, bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
+            name,
+            (x, y),
+            xytext=(0, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            fontweight="bold",
+            zorder=12,
+            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.75},
             arrowprops={"arrowstyle": "-", "color": "0.4", "lw": 0.6, "shrinkA": 0, "shrinkB": 3},
-        )  # fmt: skip
+        )
         plain_text(note)
 
         def move(spot: tuple[float, float], note: Annotation = note) -> Bbox:

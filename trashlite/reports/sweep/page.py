@@ -91,8 +91,14 @@ def html_table(table: SweepTable) -> str:
     head = "".join(f'<th class="{kind(heading)}">{escape(names.get(heading, heading))}</th>' for heading in headings)
     rows = []
     for job, all_cells in zip(table.jobs, cells_of, strict=True):
-        exact = {"trial": job.trial, "F1": job.f1, "MACs": job.macs, "params": job.params, "score": job.score,
-                 "minutes": job.minutes}  # fmt: skip
+        exact = {
+            "trial": job.trial,
+            "F1": job.f1,
+            "MACs": job.macs,
+            "params": job.params,
+            "score": job.score,
+            "minutes": job.minutes,
+        }
         cells = []
         for heading, cell in zip(headings, [all_cells[place] for place in used], strict=True):
             value = ""

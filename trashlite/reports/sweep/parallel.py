@@ -50,8 +50,14 @@ def parallel_figure(parameters: Parameters) -> Figure:
     for line in np.argsort(f1, kind="stable"):  # the best lies on top
         heights = [ABSENT if column[line] is None else column[line] for column in columns]
         weight = float(norm(f1[line]))
-        axes.plot(range(len(heights)), heights, color=colours.to_rgba(f1[line]), lw=0.7 + 0.9 * weight,
-                  alpha=0.45 + 0.5 * weight, zorder=2 + weight)  # fmt: skip
+        axes.plot(
+            range(len(heights)),
+            heights,
+            color=colours.to_rgba(f1[line]),
+            lw=0.7 + 0.9 * weight,
+            alpha=0.45 + 0.5 * weight,
+            zorder=2 + weight,
+        )
     for place, parameter in enumerate(shown):
         draw_axis(axes, place, ticks_of(parameter))
     if any(height is None for column in columns for height in column):
@@ -77,9 +83,17 @@ def draw_axis(axes: Axes, place: int, ticks: list[tuple[float, str]]) -> None:
     for height, name in ticks:
         axes.plot([place - 0.035, place], [height, height], color="0.2", lw=0.8, zorder=5)
         plain_text(
-            axes.text(place - 0.06, height, shorten(name, 20), ha="right", va="center", fontsize=6.5, zorder=6,
-                      bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7})
-        )  # fmt: skip
+            axes.text(
+                place - 0.06,
+                height,
+                shorten(name, 20),
+                ha="right",
+                va="center",
+                fontsize=6.5,
+                zorder=6,
+                bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
+            )
+        )
 
 
 def axis_place(parameter: Parameter, value: Any) -> float | None:

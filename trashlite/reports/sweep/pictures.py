@@ -42,12 +42,29 @@ def history_figure(jobs: Sequence[Job]) -> Figure:
         panels[1].set_ylabel("score (lower is better)")
     failed = [place for place, job in enumerate(jobs) if job.state in ("failed", "unfinished")]
     if failed:
-        panels[0].plot(failed, [0] * len(failed), "x", color=FRONT, ms=5, mew=1, clip_on=False, zorder=5,
-                       label="failed or unfinished", transform=panels[0].get_xaxis_transform())  # fmt: skip
+        panels[0].plot(
+            failed,
+            [0] * len(failed),
+            "x",
+            color=FRONT,
+            ms=5,
+            mew=1,
+            clip_on=False,
+            zorder=5,
+            label="failed or unfinished",
+            transform=panels[0].get_xaxis_transform(),
+        )
     panels[-1].set_xlabel("job, in the order of their numbers")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5, fontsize=7.5, frameon=False,
-                     handletextpad=0.3, columnspacing=1.2)  # fmt: skip
+    panels[0].legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=5,
+        fontsize=7.5,
+        frameon=False,
+        handletextpad=0.3,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -58,10 +75,13 @@ def draw_history(axes: Axes, jobs: Sequence[Job], values: Sequence[float | None]
     ]
     completed = [(place, value) for place, value, job in known if job.state == "completed"]
     groups: tuple[tuple[str, list[tuple[int, float]], dict[str, Any]], ...] = (
-        ("pruned", [(place, value) for place, value, job in known if job.state == "pruned"],
-         {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8}),
+        (
+            "pruned",
+            [(place, value) for place, value, job in known if job.state == "pruned"],
+            {"marker": "x", "s": 14, "c": PRUNED, "lw": 0.8},
+        ),
         ("completed", completed, {"s": 20, "c": OTHER, "edgecolors": "white", "lw": 0.4}),
-    )  # fmt: skip
+    )
     for label, points, style in groups:
         if points:
             axes.scatter(*zip(*points, strict=True), label=label, zorder=3, **style)

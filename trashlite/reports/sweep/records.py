@@ -196,5 +196,8 @@ def texts(value: Any) -> list[str]:
 def varied_keys(jobs: list[Job]) -> list[str]:
     """The keys that not all jobs set to the same value, in the order in which they first appear."""
     keys = dict.fromkeys(key for job in jobs for key in job.settings)
-    return [key for key in keys if any(repr(job.settings.get(key, REMOVED)) != repr(jobs[0].settings.get(key, REMOVED))
-                                       for job in jobs)]  # fmt: skip
+    return [
+        key
+        for key in keys
+        if any(repr(job.settings.get(key, REMOVED)) != repr(jobs[0].settings.get(key, REMOVED)) for job in jobs)
+    ]

@@ -136,8 +136,11 @@ def draw(report: Report, jobs: list[Job], constants: dict[str, float]) -> None:
     parameters = Parameters.of(own, load_study(table.folder, report.notes))
     figures: dict[str, tuple[str, Callable[[], Figure]]] = {}
     for index, data in enumerate(sets):
-        name, caption = ("front", CAPTIONS["front"]) if len(sets) == 1 else (
-            "front" if index == 0 else f"front_{data.replace('/', '_')}", f"{CAPTIONS['front']} on {data}")  # fmt: skip
+        name, caption = (
+            ("front", CAPTIONS["front"])
+            if len(sets) == 1
+            else ("front" if index == 0 else f"front_{data.replace('/', '_')}", f"{CAPTIONS['front']} on {data}")
+        )
         figures[name] = (caption, lambda data=data: front_figure(table, constants, data))  # type: ignore[misc]
     on = f" on {sets[0]}" if len(sets) > 1 else ""
     figures["history"] = (CAPTIONS["history"] + on, lambda: history_figure(own))

@@ -16,9 +16,10 @@ FRONT_MARK = "●"
 LONG = 60  # characters; longer overrides are shown without what all jobs have in common
 DATA = "data"
 HEADINGS = (
-    "front", "job", DATA, "F1", "MACs", "score", "overrides", "state", "minutes", "params", "trial", "checkpoint",
+    *("front", "job", DATA, "F1", "MACs", "score"),
+    *("overrides", "state", "minutes", "params", "trial", "checkpoint"),
     "W&B id",
-)  # fmt: skip
+)
 NUMERIC = {"trial", "F1", "MACs", "params", "score", "minutes"}
 
 
@@ -88,8 +89,11 @@ class SweepTable:
     @property
     def common(self) -> str:
         """The overrides of all jobs that `overrides` leaves out."""
-        return " ".join(f"{key}={text(value)}" for key, value in self.jobs[0].settings.items()
-                        if self.is_cut and key not in self.varied)  # fmt: skip
+        return " ".join(
+            f"{key}={text(value)}"
+            for key, value in self.jobs[0].settings.items()
+            if self.is_cut and key not in self.varied
+        )
 
     def cells(self, job: Job) -> list[str]:
         """The row of a job under `headings`, for people."""
@@ -138,16 +142,30 @@ class SweepTable:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["job", "data", "trial", "promoted_from", "front", "overrides", "f1", "macs", "params", "score", "state",
-             "minutes", "checkpoint", "wandb_id", "reason", *self.varied]
-        )  # fmt: skip
+            [
+                *("job", "data", "trial", "promoted_from", "front", "overrides", "f1", "macs", "params", "score"),
+                *("state", "minutes", "checkpoint", "wandb_id", "reason", *self.varied),
+            ]
+        )
         for job in self.jobs:
             figures = (job.f1, job.macs, job.params, job.score)
             writer.writerow(
-                [job.name, job.data, job.trial, job.promoted_from, int(job.name in self.front), " ".join(job.overrides),
-                 *figures, job.state, job.minutes, job.checkpoint, job.wandb_id, job.reason,
-                 *(text(job.settings[key]) if key in job.settings else "" for key in self.varied)]
-            )  # fmt: skip
+                [
+                    job.name,
+                    job.data,
+                    job.trial,
+                    job.promoted_from,
+                    int(job.name in self.front),
+                    " ".join(job.overrides),
+                    *figures,
+                    job.state,
+                    job.minutes,
+                    job.checkpoint,
+                    job.wandb_id,
+                    job.reason,
+                    *(text(job.settings[key]) if key in job.settings else "" for key in self.varied),
+                ]
+            )
         return file.getvalue()
 
     def markdown(self) -> str:
