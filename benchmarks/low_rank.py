@@ -4,6 +4,8 @@
 
 Each row is written as it is done (JSON, and Markdown beside it); the same command again goes on where it stopped.
 Peers need `pip install -r requirements-bench.txt`.
+
+Long by its methods, one entry each.
 """
 
 import argparse

@@ -171,6 +171,8 @@ def test_tests_mirror_the_tree() -> None:
 def test_the_package_has_what_the_library_reads() -> None:
     settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert settings["packages"]["find"]["include"] == ["trashlite*"]
-    others = {path.suffix for path in (PROJECT / "trashlite").rglob("*") if path.is_file()} - {".py", ".pyc"}
-    kept = [path for pattern in settings["package-data"]["trashlite"] for path in (PROJECT / "trashlite").glob(pattern)]
-    assert {path.suffix for path in kept} == others
+    others = {
+        path for path in (PROJECT / "trashlite").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    kept = {path for pattern in settings["package-data"]["trashlite"] for path in (PROJECT / "trashlite").glob(pattern)}
+    assert {path for path in kept if path.suffix != ".py"} == others

@@ -1,4 +1,7 @@
-"""The report as one HTML file: findings first, then a section for each question; nothing to fetch."""
+"""The report as one HTML file: findings first, then a section for each question; nothing to fetch.
+
+Long by its sections, one function each.
+"""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
