@@ -137,8 +137,8 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
         record["relabel"] = datamodule.relabelled
     record["wandb"] = wandb_location(loggers)
     log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
-    # A search needs all its figures; a run that keeps no image for validation has those of val not.
-    names = [name for name in cfg.objective if datamodule.has_val or is_trial() or not name.startswith("val/")]
+    # A run that keeps no image for validation lacks figures of val; a search needs all of its own.
+    names = [name for name in cfg.objective if name in record or datamodule.has_val or is_trial()]
     objective = select_objective(names, record) if cfg.fit and names else None
     show_summary(record, Console())
     return record, objective

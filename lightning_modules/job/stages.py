@@ -1,5 +1,6 @@
 """Stages of a run: training, then evaluation of the best checkpoint."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from lightning_modules.job.parts import create_module, create_trainer, without_c
 from trashlite.compression import RankPlan, count_macs, fold_batchnorm
 from trashlite.errors import UserError
 from trashlite.network import read_plans
+
+log = logging.getLogger(__name__)
 
 
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
@@ -59,7 +62,9 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         record |= {"split": "all", "train_images": len(datamodule.train_dataset), "epochs": cfg.trainer.max_epochs}
     if (cfg.fit or cfg.test) and datamodule.has_val:
         record |= trainer.validate(model, datamodule=datamodule, verbose=False)[0]
-    if cfg.test and (datamodule.has_val or datamodule.test_dataset is not None):
+    if cfg.test and not datamodule.has_val and datamodule.test_dataset is None:
+        log.warning("Nothing is measured: with datamodule.split=all every labelled image is one to train on.")
+    elif cfg.test:
         record |= trainer.test(model, datamodule=datamodule, verbose=False)[0]
         record["tested_on"] = datamodule.tested_on
     if cfg.predict and datamodule.predict_dataset is not None:

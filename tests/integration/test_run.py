@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_backbone_is_refused(quick_run: Run) -> None:
 
 
 def test_all_images_train_for_a_fixed_number_of_epochs(
-    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path
+    quick_run: Run, render_root: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = {f"{part}/{name}": number for part, number in (("train", 6), ("val", 3)) for name in ("A", "B")}
     root = render_root(tmp_path / "root", {**counts, "test/NoLabel": 3})
@@ -236,6 +236,8 @@ def test_all_images_train_for_a_fixed_number_of_epochs(
     assert best["averaging_state"]["n_averaged"] == best["global_step"] == 3 * 2
     assert best["hyper_parameters"]["class_counts"] == [9, 9]
     assert_same_network(Path(record["checkpoint"]), tmp_path / "out" / "checkpoints" / "last.ckpt")
+    assert "Nothing is measured" in caplog.text
+    assert not (tmp_path / "out" / "val_predictions.csv").exists()
 
 
 def assert_same_network(one: Path, other: Path) -> None:
