@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from trashlite.errors import UserError
 
@@ -110,7 +111,10 @@ def _hidden(name: str) -> bool:
 def _class_folders(part: Path, ignored: list[Path]) -> list[Path]:
     if not part.is_dir():
         return []
-    entries = [entry for entry in part.iterdir() if not _hidden(entry.name)]
+    try:
+        entries = [entry for entry in part.iterdir() if not _hidden(entry.name)]
+    except OSError as error:
+        _refuse(error)
     ignored += [entry for entry in entries if not entry.is_dir()]
     return [entry for entry in entries if entry.is_dir()]
 
@@ -119,7 +123,7 @@ def find_images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
     """Image files below a folder, in no order, hidden ones left out; other files are added to `ignored`."""
     seen: set[str] = set()
     # Data sets are often put together from links, so links are followed; `seen` ends a loop of them.
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -135,6 +139,11 @@ def find_images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
                 yield path
             else:
                 ignored.append(path)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """Of a folder that may not be read: its class must not be taken for an empty one."""
+    raise UserError(f"The folder {error.filename!r} cannot be read: {error.strerror}.") from error
 
 
 def _sorted(root: Path, paths: list[Path]) -> list[Path]:

@@ -150,3 +150,21 @@ def test_files_of_a_phone_are_listed_as_images(tmp_path: Path, render_root: Call
     root = render_root(tmp_path / "root", {"test/NoLabel": 1})
     (root / "test/NoLabel" / f"phone{suffix}").write_bytes(b"....ftypheic")
     assert [record.path.name for record in scan(root).unlabelled] == ["000.jpg", f"phone{suffix}"]
+
+
+@pytest.mark.parametrize("closed", ["train", "train/b", "train/b/deeper"])
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "train/b/deeper/2.jpg")
+    for name in ("scandir", "listdir"):
+        look = getattr(os, name)
+
+        def refused(path: str = ".", look: Callable = look) -> object:
+            if Path(path) == tmp_path / closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return look(path)
+
+        monkeypatch.setattr(os, name, refused)
+    with pytest.raises(UserError, match=f"{closed}' cannot be read: Permission denied"):
+        scan(tmp_path)
