@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -81,9 +82,8 @@ def narrow(module: nn.Module, kept: Kept) -> None:
             inputs, outputs = _positions(kept.inputs, module.in_chs), _positions(kept.outputs, module.out_chs)
             module.keep_channels(torch.tensor(inputs), torch.tensor(outputs))
         case MixedConv2d():  # its convolutions have plans of their own
-            ends = torch.tensor([0, *module.splits]).cumsum(0)
-            places = torch.tensor(_positions(kept.inputs, module.in_channels))
-            module.splits = torch.histogram(places.float(), ends.float() - 0.5).hist.int().tolist()
+            places, ends = _positions(kept.inputs, module.in_channels), accumulate(module.splits, initial=0)
+            module.splits = [sum(start <= place < end for place in places) for start, end in pairwise(ends)]
             module.in_channels, module.out_channels = len(places), len(_positions(kept.outputs, module.out_channels))
         case _BatchNorm():
             for name in ("weight", "bias", "running_mean", "running_var"):
