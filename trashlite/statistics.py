@@ -76,7 +76,7 @@ def f1_difference(
 def mcnemar(targets: Labels, a: Labels, b: Labels) -> McNemar:
     """Exact two-sided test of McNemar (1947) that `a` and `b`, all of them (N,), are right equally often.
 
-    Of the images that just one has right, each side gets its number from a fair coin if they are equal.
+    Of the images that just one of them has right, A's number is then that of heads of a fair coin.
     """
     only_a = int(((a == targets) & (b != targets)).sum())
     only_b = int(((a != targets) & (b == targets)).sum())

@@ -34,6 +34,7 @@ def fold_folder(seed: int, fold: str) -> str:
 
 
 def fold_runs(folder: Path, folds: int, seeds: int) -> list[FoldRun]:
+    """All runs of a cross-validation, whether they are there yet or not, by seed and fold."""
     return [
         FoldRun(folder / fold_folder(seed, fold), fold, seed)
         for seed in range(FIRST_SEED, FIRST_SEED + seeds)
