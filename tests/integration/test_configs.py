@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
@@ -59,6 +60,29 @@ def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 
     config = compose_config(f"trainer={trainer}", f"output_dir={tmp_path}", "trainer.accelerator=cpu").trainer
     assert isinstance(instantiate(config, logger=False), Trainer)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group in ("experiment", "debug") for option in options(group)]
+)
+def test_every_overlay_is_built(group: str, option: str, tmp_path: Path) -> None:
+    from pytorch_lightning import Callback, Trainer
+
+    given = ("backbone.pretrained=false", "lightning_module.teacher=null", "datamodule.root=photos")
+    cfg = compose_config(f"{group}={option}", *given, f"output_dir={tmp_path}", "trainer.accelerator=cpu")
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    assert all(isinstance(callback, Callback) for callback in callbacks)
+    assert isinstance(instantiate(cfg.trainer, callbacks=callbacks, logger=False), Trainer)
+    assert isinstance(instantiate(cfg.augmentation), nn.Module)
+    preprocessing = {
+        "image_size": list(cfg.image_size),
+        "resize_mode": cfg.resize_mode,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+    }
+    data = {"class_names": ["a", "b"], "class_counts": [3, 1], "preprocessing": preprocessing}
+    module = instantiate(cfg.lightning_module, **data)
+    assert module(torch.zeros(2, 3, *cfg.image_size)).shape == (2, 2)
 
 
 @pytest.mark.parametrize("group", ["experiment", "debug", "sweep", "augmentation", "lightning_module"])

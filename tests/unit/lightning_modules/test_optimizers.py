@@ -1,13 +1,16 @@
-"""Any optimizer of timm by its name, with a fused kernel where there is one."""
+"""Any optimizer of timm by its name, with a fused kernel where there is one, and the shipped schedules."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
+from torch import nn
 
-from lightning_modules.optimizers import create_optimizer
-from tests.harness import compose_config
+from lightning_modules.optimizers import create_optimizer, create_scheduler
+from tests.harness import PROJECT, compose_config
 from trashlite.backbones import create_backbone
 from trashlite.errors import UserError
 
@@ -50,3 +53,35 @@ def test_the_kernel_can_be_switched_off() -> None:
 def test_what_does_not_work_is_told(name: str, kwargs: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         optimizer(name, **kwargs)
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (PROJECT / "conf" / group).glob("*.yaml"))
+
+
+def settings(group: str, option: str) -> dict[str, Any]:
+    return OmegaConf.to_container(compose_config(f"{group}={option}")[group])  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("option", options("optimizer"))
+@pytest.mark.parametrize("schedule", options("scheduler"))
+def test_every_shipped_optimizer_and_schedule_lasts_as_long_as_training(option: str, schedule: str) -> None:
+    chosen = settings("optimizer", option)
+    trainer: Any = SimpleNamespace(
+        max_epochs=30,
+        max_steps=-1,
+        estimated_stepping_batches=300,
+        num_training_batches=10,
+        accumulate_grad_batches=1,
+        gradient_clip_val=None,
+        precision="32-true",
+    )
+    made = create_optimizer(nn.Linear(2, 2), chosen, trainer)
+    scheduler = create_scheduler(made, settings("scheduler", schedule), trainer)
+    rates = []
+    for step in range(300):
+        scheduler.step_update(step)
+        rates.append(made.param_groups[0]["lr"])
+    assert max(rates) == pytest.approx(chosen["lr"], rel=0.02)
+    assert min(rates) >= 0
+    assert schedule == "constant" or rates[-1] < 0.05 * chosen["lr"]
