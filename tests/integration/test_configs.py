@@ -68,7 +68,7 @@ def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 def test_every_overlay_is_built(group: str, option: str, tmp_path: Path) -> None:
     from pytorch_lightning import Callback, Trainer
 
-    given = ("backbone.pretrained=false", "lightning_module.teacher=null", "datamodule.root=photos")
+    given = ("backbone.pretrained=false", "datamodule.root=photos")
     cfg = compose_config(f"{group}={option}", *given, f"output_dir={tmp_path}", "trainer.accelerator=cpu")
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     assert all(isinstance(callback, Callback) for callback in callbacks)
