@@ -21,9 +21,21 @@ from trashlite.network import read_checkpoint
 
 FORMATS = ("onnx", "int8", "c", "c_int8")
 HEADINGS = (
-    "recipe", "kernel", "M MACs", "val F1", "worst kernel", "torch ms", "ONNX ms", "int8 ms", "ONNX kB", "int8 kB",
-    "int8 F1", "C flash / RAM kB", "C int8 flash / RAM kB", "C int8 F1",
-)  # fmt: skip
+    "recipe",
+    "kernel",
+    "M MACs",
+    "val F1",
+    "worst kernel",
+    "torch ms",
+    "ONNX ms",
+    "int8 ms",
+    "ONNX kB",
+    "int8 kB",
+    "int8 F1",
+    "C flash / RAM kB",
+    "C int8 flash / RAM kB",
+    "C int8 F1",
+)
 
 
 def main(data: str, results: str = "results/trash9") -> None:

@@ -16,9 +16,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 HANGS = 300  # seconds after which a process of a test must be hanging, however busy the machine
 # A run of seconds: a small backbone, small images, one thread.
 QUICK = (
-    "backbone.name=lcnet_035", "image_size=[32,32]", "trainer.max_epochs=1", "trainer.accelerator=cpu", "threads=1",
+    "backbone.name=lcnet_035",
+    "image_size=[32,32]",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "threads=1",
     "datamodule.batch_size=16",
-)  # fmt: skip
+)
 # Neither a W&B process nor pictures.
 MUTE = ("logger.wandb=null", "callbacks.media=null", "callbacks.calibration=null")
 

@@ -37,9 +37,13 @@ def dense(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 def decompose(checkpoint: str, *overrides: str) -> list[str]:
     # Plain budget: the quickest policy; two epochs of fine-tuning.
     return [
-        "experiment=decompose", f"checkpoint={checkpoint}", "callbacks.low_rank.policy=budget", "test=false",
-        "trainer.max_epochs=2", *overrides,
-    ]  # fmt: skip
+        "experiment=decompose",
+        f"checkpoint={checkpoint}",
+        "callbacks.low_rank.policy=budget",
+        "test=false",
+        "trainer.max_epochs=2",
+        *overrides,
+    ]
 
 
 def load(checkpoint: str | Path) -> TrashClassifier:
@@ -112,8 +116,15 @@ def test_decompose_fine_tune_submit_and_again(
 
 def test_dense_f1_and_repaired_batchnorm(quick_run: Run, dense: str, tiny_root: Path, tmp_path: Path) -> None:
     """At a learning rate of 0 the checkpoint holds the decomposed network with its re-estimated BatchNorm."""
-    still = ("optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0", "callbacks.ema=null",
-             "callbacks.low_rank.freeze=all_but_factors", "trainer.max_epochs=1", "predict=false")  # fmt: skip
+    still = (
+        "optimizer.lr=0",
+        "scheduler.warmup_lr=0",
+        "scheduler.min_lr=0",
+        "callbacks.ema=null",
+        "callbacks.low_rank.freeze=all_but_factors",
+        "trainer.max_epochs=1",
+        "predict=false",
+    )
     settings = ("callbacks.low_rank.bn_images=24", "callbacks.low_rank.data_aware=false")
     record = quick_run(*decompose(dense, *still, *settings))
     repaired, before = load(record["checkpoint"]), load(dense)
@@ -146,8 +157,16 @@ def test_freeze_and_resume_gives_the_uninterrupted_run(quick_run: Run, dense: st
     assert (tmp_path / "stopped" / "plan.yaml").stat().st_mtime_ns == plan
 
     # What moved in four epochs, against the start of the same decomposition.
-    still = quick_run(*settings, "optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0", "callbacks.ema=null",
-                      "trainer.max_epochs=1", "callbacks.low_rank.freeze=all_but_factors", folder="still")  # fmt: skip
+    still = quick_run(
+        *settings,
+        "optimizer.lr=0",
+        "scheduler.warmup_lr=0",
+        "scheduler.min_lr=0",
+        "callbacks.ema=null",
+        "trainer.max_epochs=1",
+        "callbacks.low_rank.freeze=all_but_factors",
+        folder="still",
+    )
     start, end = weights(still["checkpoint"]), weights(tmp_path / "whole" / "checkpoints" / "last.ckpt")
     factors = {f"model.{name}" for name in load(whole["checkpoint"]).factorised}
     for name in end:

@@ -79,8 +79,15 @@ def test_submit_needs_nothing_but_the_checkpoint(quick_run: Run, tmp_path: Path)
 
 def test_fit_goes_on_from_a_checkpoint(quick_run: Run) -> None:
     trained = quick_run()
-    still = quick_run("trainer.max_epochs=1", "optimizer.lr=0", "scheduler.warmup_lr=0", "scheduler.min_lr=0",
-                      "callbacks.ema=null", f"checkpoint={trained['checkpoint']}", folder="still")  # fmt: skip
+    still = quick_run(
+        "trainer.max_epochs=1",
+        "optimizer.lr=0",
+        "scheduler.warmup_lr=0",
+        "scheduler.min_lr=0",
+        "callbacks.ema=null",
+        f"checkpoint={trained['checkpoint']}",
+        folder="still",
+    )
     before = TrashClassifier.load_from_checkpoint(trained["checkpoint"]).state_dict()
     after = TrashClassifier.load_from_checkpoint(still["checkpoint"]).state_dict()
     weights = [name for name, value in before.items() if value.ndim == 4]

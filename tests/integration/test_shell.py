@@ -85,8 +85,12 @@ def test_a_failed_job_of_a_multirun_neither_stops_the_others_nor_counts_as_succe
 
 
 RANDOM = (
-    "trainer.max_epochs=4", "augmentation=randaugment", "backbone.kwargs.drop_rate=0.2", "test=false", "predict=false",
-)  # fmt: skip
+    "trainer.max_epochs=4",
+    "augmentation=randaugment",
+    "backbone.kwargs.drop_rate=0.2",
+    "test=false",
+    "predict=false",
+)
 
 
 class Training:

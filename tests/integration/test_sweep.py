@@ -82,8 +82,13 @@ def test_a_sweep_ends_with_its_trials_and_goes_on_when_asked_for_more(app: App) 
     output = app.run("hydra.sweeper.n_trials=3", "kind=choice(a,b)", "seed=5")
     assert "3 of 3 trials are finished" in output
     assert app.calls() == ["0", "1", "2"]
-    app.run("hydra.sweeper.n_trials=4", "kind=choice(a,b)", "seed=5", "hydra.sweeper.promote=1",
-            "hydra.sweeper.promote_overrides=['x=1.5']")  # fmt: skip
+    app.run(
+        "hydra.sweeper.n_trials=4",
+        "kind=choice(a,b)",
+        "seed=5",
+        "hydra.sweeper.promote=1",
+        "hydra.sweeper.promote_overrides=['x=1.5']",
+    )
     best = min(app.trials, key=lambda trial: trial.value)
     assert app.calls() == ["0", "1", "2", "3", f"promoted_{best.number}"]
     record = json.loads((app.folder / f"promoted_{best.number}" / "run.json").read_text())
@@ -187,8 +192,15 @@ def test_two_hosts_share_a_study(app: App, tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_costs_only_its_own_trials(app: App) -> None:
     """As the system's OOM killer does it: the second trial kills its process once it has begun."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -r requirements-cluster.txt")
-    output = app.run("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2", "kill_once=1",
-                     "hydra.sweeper.n_trials=6", "hydra.sweeper.max_failure_rate=0", timeout=300)  # fmt: skip
+    output = app.run(
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "hydra.sweeper.n_jobs=2",
+        "kill_once=1",
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.max_failure_rate=0",
+        timeout=300,
+    )
     assert "A worker died" in output
     assert "Traceback" not in output
     trials = app.trials
@@ -283,8 +295,13 @@ def test_two_processes_share_a_postgresql_study_and_survive_kills(app: App, post
 def test_a_server_that_is_away_for_a_while_is_waited_for(app: App, postgres: Postgres, tmp_path: Path) -> None:
     """It stops in the middle of a trial of each process, and comes back when both have told that it is away."""
     app.environment["PGPASSWORD"] = postgres.password
-    given = (f"hydra.sweeper.storage={postgres.url}", "hydra.sweeper.study_name=away", "hydra.sweeper.n_trials=12",
-             "+wait_for=go", "hydra.sweeper.max_failure_rate=0")  # fmt: skip
+    given = (
+        f"hydra.sweeper.storage={postgres.url}",
+        "hydra.sweeper.study_name=away",
+        "hydra.sweeper.n_trials=12",
+        "+wait_for=go",
+        "hydra.sweeper.max_failure_rate=0",
+    )
     running = [app.start(*given) for _ in range(2)]
     app.wait_for_calls(2, running)
     postgres.do("-m", "fast", "stop")
@@ -346,9 +363,15 @@ def test_launchers_run_batches(app: App, launcher: str) -> None:
         "submitit_local": [],
     }
     app.run(
-        f"hydra/launcher={launcher}", *given[launcher], "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5",
-        "prune_above=0.5", "fail_above=1.9", "hydra.sweeper.max_failure_rate=1", timeout=300,
-    )  # fmt: skip
+        f"hydra/launcher={launcher}",
+        *given[launcher],
+        "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.n_trials=5",
+        "prune_above=0.5",
+        "fail_above=1.9",
+        "hydra.sweeper.max_failure_rate=1",
+        timeout=300,
+    )
     trials = app.trials
     assert len(finished(trials)) == 5
     assert {trial.state for trial in trials} >= {TrialState.COMPLETE, TrialState.PRUNED}
@@ -361,9 +384,17 @@ class TestTraining:
     @pytest.fixture
     def settings(self, tiny_root: Path) -> list[str]:
         return [
-            "-m", "hydra/sweeper=optuna", "datamodule=trash", f"datamodule.root={tiny_root}", *QUICK,
-            "trainer.max_epochs=2", "test=false", "predict=false", "callbacks.media=null", "hydra.sweeper.study_name=s",
-        ]  # fmt: skip
+            "-m",
+            "hydra/sweeper=optuna",
+            "datamodule=trash",
+            f"datamodule.root={tiny_root}",
+            *QUICK,
+            "trainer.max_epochs=2",
+            "test=false",
+            "predict=false",
+            "callbacks.media=null",
+            "hydra.sweeper.study_name=s",
+        ]
 
     def records(self, tmp_path: Path) -> list[dict[str, Any]]:
         folders = sorted((tmp_path / "logs/sweeps/s").glob("[0-9]*"), key=lambda folder: int(folder.name))
@@ -379,8 +410,10 @@ class TestTraining:
         records = self.records(tmp_path)
         by_size = {str(record["trial"]["params"]["image_size"]): record for record in records}
         assert {size: record["state"] for size, record in by_size.items()} == {
-            "[64,64]": "pruned", "[32,32]": "completed", "[80,80]": "pruned",
-        }  # fmt: skip
+            "[64,64]": "pruned",
+            "[32,32]": "completed",
+            "[80,80]": "pruned",
+        }
         assert by_size["[64,64]"]["model/macs"] > 9e5
         assert "max_macs=900,000" in by_size["[64,64]"]["reason"]
         for size in ("64x64", "80x80"):
@@ -413,9 +446,16 @@ class TestTraining:
         settings += ["+hydra.launcher.ray.init.num_cpus=2"] if launcher == "ray" else []
         pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:0.99,n_warmup_steps:1}"
         result = shell(
-            *settings, "optimizer.lr=interval(1e-4,1e-3)", "objective=[val/f1]", "hydra.sweeper.directions=[maximize]",
-            pruner, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=5", timeout=400,
-        )  # fmt: skip
+            *settings,
+            "optimizer.lr=interval(1e-4,1e-3)",
+            "objective=[val/f1]",
+            "hydra.sweeper.directions=[maximize]",
+            pruner,
+            "hydra.sweeper.n_trials=2",
+            "hydra.sweeper.n_jobs=2",
+            "trainer.max_epochs=5",
+            timeout=400,
+        )
         assert result.returncode == 0, result.stderr
         study = load_study(tmp_path / "logs/sweeps/s")
         assert study is not None

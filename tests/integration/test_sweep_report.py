@@ -23,9 +23,20 @@ def figures(folder: Path) -> tuple[float, float]:
 @pytest.mark.slow
 def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_path: Path) -> None:
     """Two jobs on the demo data, with overrides of every kind, tracked by W&B."""
-    settings = [*QUICK, "callbacks.media=null", "experiment=baseline", "backbone=timm", "image_size=[32,32]",
-                "datamodule.batch_size=64", "trainer.max_epochs=1", "++backbone.kwargs.drop_rate=0.1",
-                "~callbacks.ema", "notes='a = \"b\"'", "test=false", "predict=false"]  # fmt: skip
+    settings = [
+        *QUICK,
+        "callbacks.media=null",
+        "experiment=baseline",
+        "backbone=timm",
+        "image_size=[32,32]",
+        "datamodule.batch_size=64",
+        "trainer.max_epochs=1",
+        "++backbone.kwargs.drop_rate=0.1",
+        "~callbacks.ema",
+        "notes='a = \"b\"'",
+        "test=false",
+        "predict=false",
+    ]
     result = shell(
         "-m", *settings, "backbone.name=lcnet_035,shufflenetv2_x0_25", "hydra.sweep.dir=the sweep", timeout=300
     )

@@ -51,8 +51,13 @@ def test_submitting_decodes_only_what_it_predicts(
     trained = quick_run("test=false", "predict=false")
     cache = tmp_path / "fresh"
     with caplog.at_level("INFO"):
-        quick_run("fit=false", "test=false", f"checkpoint={trained['checkpoint']}", f"datamodule.cache_dir={cache}",
-                  folder="submit")  # fmt: skip
+        quick_run(
+            "fit=false",
+            "test=false",
+            f"checkpoint={trained['checkpoint']}",
+            f"datamodule.cache_dir={cache}",
+            folder="submit",
+        )
     assert [path.name.split("-")[0] for path in cache.rglob("*.npy")] == ["unlabelled"]
     labels = list(json.loads((tmp_path / "submit" / "submission.json").read_text())["submission"].values())
     counts = ", ".join(f"{name} {labels.count(name)}" for name in ("Glass", "Metal", "Plastic bag"))

@@ -58,9 +58,14 @@ def loader(images: int = 8) -> DataLoader:
 
 def fit(progress: EpochProgress, **settings: Any) -> Trainer:
     trainer = Trainer(
-        accelerator="cpu", callbacks=[progress], logger=False, enable_checkpointing=False, enable_model_summary=False,
-        log_every_n_steps=1, **settings,
-    )  # fmt: skip
+        accelerator="cpu",
+        callbacks=[progress],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **settings,
+    )
     trainer.fit(Epochs(), loader(), loader())
     return trainer
 

@@ -19,9 +19,14 @@ class Training:
 
 def test_images_are_those_of_evaluation_while_training(tiny_root: Path, tmp_path: Path) -> None:
     data = TrashDataModule(
-        tiny_root, image_size=(16, 16), cache_dir=tmp_path, eval_batch_size=5, augmentation=Blank(),
-        mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25),
-    )  # fmt: skip
+        tiny_root,
+        image_size=(16, 16),
+        cache_dir=tmp_path,
+        eval_batch_size=5,
+        augmentation=Blank(),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
     data.prepare_data()
     data.setup("fit")
     data.trainer = Training()  # type: ignore[assignment]

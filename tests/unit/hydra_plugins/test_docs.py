@@ -62,8 +62,10 @@ def test_a_class_that_is_typed_takes_only_its_own_arguments(sweep: str, tmp_path
     sampler = "hydra.sweeper.sampler={_target_:optuna.samplers.NSGAIISampler,population_size:10}"
     search, _ = prepare(tmp_path, f"+sweep={sweep}", sampler, "seed=5")
     assert search.settings.sampler == {
-        "_target_": "optuna.samplers.NSGAIISampler", "population_size": 10, "seed": 5,
-    }  # fmt: skip
+        "_target_": "optuna.samplers.NSGAIISampler",
+        "population_size": 10,
+        "seed": 5,
+    }
     assert instantiate(search.settings.sampler, _convert_="all")._population_size == 10  # type: ignore[attr-defined]
 
 

@@ -94,9 +94,14 @@ def test_it_says_what_it_will_train_and_for_how_long(sweeps: Sweeps, caplog: pyt
     def half_a_minute(job: dict[str, Any]) -> float:
         return job["x"] ** 2
 
-    search = sweeps.prepare(half_a_minute, "trainer.max_epochs=2", n_trials=3, promote=2,
-                            promote_overrides=["trainer.max_epochs=30"],
-                            typed=["hydra.sweeper.promote_overrides=['trainer.max_epochs=30']"])  # fmt: skip
+    search = sweeps.prepare(
+        half_a_minute,
+        "trainer.max_epochs=2",
+        n_trials=3,
+        promote=2,
+        promote_overrides=["trainer.max_epochs=30"],
+        typed=["hydra.sweeper.promote_overrides=['trainer.max_epochs=30']"],
+    )
     sweeps.launcher.figures = {"minutes": 0.5}
     with caplog.at_level("INFO"):
         search.run()

@@ -212,10 +212,16 @@ def test_a_password_is_refused_before_anything_is_written(sweeps: Sweeps) -> Non
 
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
-    [("directions", ["up"], "'minimize' or 'maximize'"), ("n_trials", "many", "valid integer"),
-     ("n_trials", 0, "greater than 0"), ("n_jobs", -1, "greater than 0"), ("promote", -1, "greater than or equal to 0"),
-     ("timeout", "soon", "valid number"), ("constraints", {"model/macs": "few"}, "valid number")],
-)  # fmt: skip
+    [
+        ("directions", ["up"], "'minimize' or 'maximize'"),
+        ("n_trials", "many", "valid integer"),
+        ("n_trials", 0, "greater than 0"),
+        ("n_jobs", -1, "greater than 0"),
+        ("promote", -1, "greater than or equal to 0"),
+        ("timeout", "soon", "valid number"),
+        ("constraints", {"model/macs": "few"}, "valid number"),
+    ],
+)
 def test_a_wrong_setting_is_named_in_one_line(sweeps: Sweeps, setting: str, value: Any, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         sweeps.run(square, **{setting: value})
@@ -280,8 +286,11 @@ def test_no_point_is_run_twice(sweeps: Sweeps) -> None:
     trials = sweeps.study.trials
     assert [trial.value for trial in trials] == [trial.params["x"] ** 2 for trial in trials]
     assert sum("same_as" in trial.user_attrs for trial in trials) == 17
-    assert all(trial.user_attrs["overrides"] == trials[trial.user_attrs["same_as"]].user_attrs["overrides"]
-               for trial in trials if "same_as" in trial.user_attrs)  # fmt: skip
+    assert all(
+        trial.user_attrs["overrides"] == trials[trial.user_attrs["same_as"]].user_attrs["overrides"]
+        for trial in trials
+        if "same_as" in trial.user_attrs
+    )
 
 
 def test_a_search_begins_with_the_points_it_is_given(sweeps: Sweeps) -> None:
@@ -296,9 +305,13 @@ def test_a_search_begins_with_the_points_it_is_given(sweeps: Sweeps) -> None:
 
 @pytest.mark.parametrize(
     ("point", "words"),
-    [({"z": 1.0}, "the search has no z; choose from x, y"), ({"x": 3.0}, "x=3.0 is not in Float"),
-     ({"y": "c"}, "y=c is not in Categorical"), ({"x": "wide"}, "x=wide is not in")],
-)  # fmt: skip
+    [
+        ({"z": 1.0}, "the search has no z; choose from x, y"),
+        ({"x": 3.0}, "x=3.0 is not in Float"),
+        ({"y": "c"}, "y=c is not in Categorical"),
+        ({"x": "wide"}, "x=wide is not in"),
+    ],
+)
 def test_a_point_to_begin_with_must_be_one_of_the_space(sweeps: Sweeps, point: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         sweeps.run(square, "y=choice(a,b)", n_trials=1, enqueue=[{"x": 0.5}, point])

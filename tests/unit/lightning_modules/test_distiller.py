@@ -48,9 +48,15 @@ def build(module: str = "distiller", backbone: str = "lcnet_035", **settings: An
 
 def trainer_in(folder: Path, *callbacks: Callback, epochs: int = 2) -> Trainer:
     return Trainer(
-        default_root_dir=folder, max_epochs=epochs, accelerator="cpu", callbacks=list(callbacks), logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        default_root_dir=folder,
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def loaders() -> tuple[DataLoader, DataLoader]:
@@ -124,11 +130,15 @@ def test_kept_outputs_give_the_loss_of_teachers_that_look_on(
     teachers = [load_teacher(path, names) for path in paths]
     tables = [
         teacher_outputs(
-            teacher.network, training_images(data, teacher.preprocessing), checkpoint=teacher.checkpoint,
-            preprocessing=teacher.preprocessing, views=3, device=torch.device("cpu"),
+            teacher.network,
+            training_images(data, teacher.preprocessing),
+            checkpoint=teacher.checkpoint,
+            preprocessing=teacher.preprocessing,
+            views=3,
+            device=torch.device("cpu"),
         )
         for teacher in teachers
-    ]  # fmt: skip
+    ]
     data.trainer = FirstBatch()
     batch = data.on_after_batch_transfer(data.train_dataset.__getitems__([3, 20, 9, 11, 2]), 0)
 

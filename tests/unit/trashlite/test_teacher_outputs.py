@@ -169,8 +169,11 @@ def test_a_stopped_run_goes_on_with_the_view_it_was_at(situation: Situation, mon
     assert asked == 2 * 24
     (folder,) = (situation.folder / "cache").glob("teacher-*")
     assert sorted(file.name for file in folder.iterdir() if file.suffix != ".lock") == [
-        ".lock", "0000.npy", "0001.npy", "0002.npy",
-    ]  # fmt: skip
+        ".lock",
+        "0000.npy",
+        "0001.npy",
+        "0002.npy",
+    ]
     (folder / "0001.npy").write_bytes(b"half a fi")  # the machine crashed
     again, asked = situation.ask(situation.datamodule(views=3))
     assert asked == 24

@@ -48,7 +48,10 @@ def confusion_of(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.
 def most_confused(confusion: np.ndarray, count: int = 10) -> list[tuple[int, int, int]]:
     """Pairs of classes taken for each other, either way: (one, other, images), the most frequent first."""
     both = Counter(
-        {(one, other): int(confusion[one, other] + confusion[other, one])
-         for one in range(len(confusion)) for other in range(one + 1, len(confusion))}
-    )  # fmt: skip
+        {
+            (one, other): int(confusion[one, other] + confusion[other, one])
+            for one in range(len(confusion))
+            for other in range(one + 1, len(confusion))
+        }
+    )
     return [(one, other, images) for (one, other), images in both.most_common(count) if images]

@@ -98,9 +98,19 @@ def measure(path: Path) -> Measured:
         oddities = (*oddities, "grey")
     border = border_features(array)
     return Measured(
-        path, digest, "", width, height, oddities, float(luma.mean()), contrast, sharpness(luma, contrast), border,
-        thumbnail, pixels,
-    )  # fmt: skip
+        path,
+        digest,
+        "",
+        width,
+        height,
+        oddities,
+        float(luma.mean()),
+        contrast,
+        sharpness(luma, contrast),
+        border,
+        thumbnail,
+        pixels,
+    )
 
 
 def sharpness(luma: np.ndarray, contrast: float) -> float:

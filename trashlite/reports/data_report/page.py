@@ -100,9 +100,10 @@ def _light(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes
 
 def _examples(result: Mapping[str, Any], cards: Cards, words: Sequence[str]) -> str:
     chosen = {
-        name: each for name, each in result["properties"].items()
+        name: each
+        for name, each in result["properties"].items()
         if any(word in name for word in words) and each["images"] and "border" not in name
-    }  # fmt: skip
+    }
     return "".join(
         _folded(f"{text(name)}: {_images(each['images'])}", cards.sheet(each["examples"]))
         for name, each in chosen.items()
@@ -143,7 +144,7 @@ def _shortcuts(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, b
         rows = [
             [words, *(f"{told[key][figure]:.3f}" for figure in TOLD)]
             for key, words in (("border", "the border alone"), ("size", "size and shape alone"), ("both", "both"))
-        ]  # fmt: skip
+        ]
         if labels := result.get("labels"):
             rows.append(["the whole picture, for comparison", "", "", f"{labels['macro_f1']:.3f}", ""])
         parts.append(
@@ -217,7 +218,7 @@ def _learning(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, by
     rows = [
         [name, f"{found['curve'][-1]['f1'][at]:.3f}", *(f"{100 * value[key]:+.1f}" for key in WORTH)]
         for at, (name, value) in enumerate(found["values"].items())
-    ]  # fmt: skip
+    ]
     return (
         "<p>A linear classifier on features of a network that ImageNet trained, on shares of the images, judged by "
         "held-out ones. Then half of one class is left out at a time: what its F1 and the mean of all lose by that is "

@@ -75,9 +75,14 @@ def properties_figure(result: dict[str, Any]) -> Figure:
     for row, column in np.ndindex(*shares.shape):
         dark = shares[row, column] > 0.5
         axes.text(
-            column, row, f"{shares[row, column]:.0%}", ha="center", va="center", fontsize=8,
+            column,
+            row,
+            f"{shares[row, column]:.0%}",
+            ha="center",
+            va="center",
+            fontsize=8,
             color="white" if dark else "black",
-        )  # fmt: skip
+        )
     figure.set_layout_engine("constrained")
     return figure
 

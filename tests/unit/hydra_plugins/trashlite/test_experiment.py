@@ -52,15 +52,37 @@ def without_empty(config: Any) -> Any:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["experiment=trash9", "datamodule.root='/data/my photos'", "seed=7", "augmentation=randaugment",
-         "image_size=[32,48]"],
-        ["backbone=block_net", "backbone.kwargs.blocks=[[ds_r1_k3_s2_c16],[ir_r1_k3_s2_e3_c24_se0.25]]", "notes='1e-3'",
-         "~callbacks.ema", "~logger.wandb", "~scheduler.warmup_lr", "loss=f1_ce", "callbacks.macs=null"],
-        ["~augmentation", "debug=fast", "tags=[a,'b c']", "max_macs=6e6", "notes='50 %: \"a=b\" # x'", "seed=1",
-         "++backbone.kwargs.drop_rate=0.2", "+backbone.kwargs.extra={a:1,b:[true,null]}", "seed=2",
-         "datamodule.root=${oc.env:HOME}"],
+        [
+            "experiment=trash9",
+            "datamodule.root='/data/my photos'",
+            "seed=7",
+            "augmentation=randaugment",
+            "image_size=[32,48]",
+        ],
+        [
+            "backbone=block_net",
+            "backbone.kwargs.blocks=[[ds_r1_k3_s2_c16],[ir_r1_k3_s2_e3_c24_se0.25]]",
+            "notes='1e-3'",
+            "~callbacks.ema",
+            "~logger.wandb",
+            "~scheduler.warmup_lr",
+            "loss=f1_ce",
+            "callbacks.macs=null",
+        ],
+        [
+            "~augmentation",
+            "debug=fast",
+            "tags=[a,'b c']",
+            "max_macs=6e6",
+            "notes='50 %: \"a=b\" # x'",
+            "seed=1",
+            "++backbone.kwargs.drop_rate=0.2",
+            "+backbone.kwargs.extra={a:1,b:[true,null]}",
+            "seed=2",
+            "datamodule.root=${oc.env:HOME}",
+        ],
     ],
-)  # fmt: skip
+)
 def test_the_experiment_composes_what_the_job_ran_with(overrides: list[str], tmp_path: Path) -> None:
     job = ran(tmp_path, *overrides)
     config = without_empty(OmegaConf.load(job.folder / ".hydra" / "config.yaml"))
@@ -71,8 +93,9 @@ def test_it_holds_only_differences(tmp_path: Path) -> None:
     yaml, command = best_experiment(ran(tmp_path, "backbone=trashnet_1m", "optimizer.lr=0.5"), tmp_path, "F1 0.5")
     assert yaml.startswith("# @package _global_\n")
     assert OmegaConf.to_container(OmegaConf.create(yaml)) == {
-        "defaults": [{"override /backbone": "trashnet_1m"}, "_self_"], "optimizer": {"lr": 0.5},
-    }  # fmt: skip
+        "defaults": [{"override /backbone": "trashnet_1m"}, "_self_"],
+        "optimizer": {"lr": 0.5},
+    }
     assert command in yaml
 
 
@@ -99,8 +122,9 @@ def test_difference_of_nested_settings() -> None:
     base = {"a": {"x": 1, "y": [1, 2]}, "b": None, "c": 1, "callbacks": {"ema": {"decay": 1}}, "d": {"z": 1}}
     config = {"a": {"x": 1, "y": [2]}, "b": {"n": 1}, "c": True, "callbacks": {}, "d": None, "e": 5}
     assert difference(base, config) == (
-        {"a": {"y": [2]}, "b": {"n": 1}, "c": True, "callbacks": {"ema": None}, "d": None, "e": 5}, [],
-    )  # fmt: skip
+        {"a": {"y": [2]}, "b": {"n": 1}, "c": True, "callbacks": {"ema": None}, "d": None, "e": 5},
+        [],
+    )
     assert difference({"a": {"x": 1}, "b": 2}, {"a": {}}) == ({}, ["a.x", "b"])
 
 

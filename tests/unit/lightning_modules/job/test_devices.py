@@ -72,10 +72,15 @@ def test_each_process_evaluates_all_images_once(tiny_root: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("wanted", "cuda", "words"),
     [
-        ("auto", False, None), ("cpu", False, None), ("gpu", True, None), ("cuda", True, None),
-        ("gpu", False, "choose auto or cpu"), ("cuda", False, "choose auto or cpu"), ("mps", True, "auto or cpu, cuda"),
+        ("auto", False, None),
+        ("cpu", False, None),
+        ("gpu", True, None),
+        ("cuda", True, None),
+        ("gpu", False, "choose auto or cpu"),
+        ("cuda", False, "choose auto or cpu"),
+        ("mps", True, "auto or cpu, cuda"),
     ],
-)  # fmt: skip
+)
 def test_an_accelerator_that_is_not_there_is_told(
     monkeypatch: pytest.MonkeyPatch, wanted: str, cuda: bool, words: str | None
 ) -> None:

@@ -29,8 +29,10 @@ def test_a_stage_measured_again_takes_the_place_of_the_former(tmp_path: Path) ->
     report = Decomposition.load(tmp_path)
     report.add(Stage("fine-tuned", 0.7, 600, 700, 30))
     assert [(stage.stage, stage.f1) for stage in report.stages] == [
-        ("dense", 0.8), ("decomposed", 0.5), ("fine-tuned", 0.7),
-    ]  # fmt: skip
+        ("dense", 0.8),
+        ("decomposed", 0.5),
+        ("fine-tuned", 0.7),
+    ]
     assert json.loads((tmp_path / "decomposition.json").read_text())["settings"] == {"policy": "budget"}
 
 

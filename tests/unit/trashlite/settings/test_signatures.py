@@ -21,9 +21,18 @@ from trashlite.settings.types import Part
 
 # Given by run.py, or objects, which no configuration holds.
 LATE = {
-    "callbacks", "logger", "plugins", "train_time_interval", "clock", "console", "class_names", "class_counts",
-    "preprocessing", "plans", "checkpoint",
-}  # fmt: skip
+    "callbacks",
+    "logger",
+    "plugins",
+    "train_time_interval",
+    "clock",
+    "console",
+    "class_names",
+    "class_counts",
+    "preprocessing",
+    "plans",
+    "checkpoint",
+}
 
 
 def parts(base: type[Part] = Part) -> list[type[Part]]:

@@ -34,8 +34,9 @@ def test_every_choice_composes_and_builds(optimizer: str, loss: str) -> None:
     settings = cfg.optimizer
     assert settings.name == optimizer == trial.params["optimizer"]
     assert trial.params["loss"] == loss
-    create_optimizer_v2(torch.nn.Linear(2, 2), settings.name, lr=settings.lr, weight_decay=settings.weight_decay,
-                        **settings.kwargs)  # fmt: skip
+    create_optimizer_v2(
+        torch.nn.Linear(2, 2), settings.name, lr=settings.lr, weight_decay=settings.weight_decay, **settings.kwargs
+    )
 
 
 def test_strength_zero_is_flips_only_and_one_the_default() -> None:

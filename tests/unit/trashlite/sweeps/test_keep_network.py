@@ -18,8 +18,13 @@ from trashlite.sweeps.keep_network import export_backbone
 def run_folder(tmp_path: Path) -> Path:
     """Folder of a run of a block_net at 32x48."""
     blocks = "[ds_r1_k3_s2_c16,[ir_r1_k3.5_s2_e2_c24_nhs,ir_r1_k3_s1_e2_c24]]"
-    cfg = compose_config("backbone=block_net", f"backbone.kwargs.blocks={blocks}", "image_size=[32,48]",
-                         "resize_mode=landscape", "output_dir=none")  # fmt: skip
+    cfg = compose_config(
+        "backbone=block_net",
+        f"backbone.kwargs.blocks={blocks}",
+        "image_size=[32,48]",
+        "resize_mode=landscape",
+        "output_dir=none",
+    )
     folder = tmp_path / "12"
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")

@@ -61,8 +61,11 @@ def test_weights_move_macs_between_stages(network: nn.Module) -> None:
     def macs(stage: str, weight: float) -> int:
         plan = select_ranks(network, x, budget=0.6, weights={stage: weight})
         costs = measure_layers(network, x)
-        return sum(plan.layers[name].macs_after if name in plan.layers else cost.macs
-                   for name, cost in costs.items() if fnmatchcase(name, stage))  # fmt: skip
+        return sum(
+            plan.layers[name].macs_after if name in plan.layers else cost.macs
+            for name, cost in costs.items()
+            if fnmatchcase(name, stage)
+        )
 
     stage = patterns[len(patterns) // 2]
     assert macs(stage, 1e-3) < macs(stage, 1e3)
@@ -81,8 +84,12 @@ def test_a_search_begins_with_the_plans_of_the_policy(network: nn.Module) -> Non
     plans = [point for point in points if all(point[name] == 1 for name in point if name != "budget")]
     assert plans == points[: len(plans)]  # first the policy's own
     stages = [name for name in points[0] if name != "budget"]
-    around = [{"budget": share, **dict.fromkeys(stages, 1.0), name: weight}
-              for share in (0.7, 0.5) for name in stages for weight in (2.0, 0.5)]  # fmt: skip
+    around = [
+        {"budget": share, **dict.fromkeys(stages, 1.0), name: weight}
+        for share in (0.7, 0.5)
+        for name in stages
+        for weight in (2.0, 0.5)
+    ]
     assert points[len(plans) :] == around
 
 

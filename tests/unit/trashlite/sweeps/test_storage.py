@@ -20,20 +20,32 @@ from trashlite.sweeps.storage import (
 
 @pytest.mark.parametrize(
     "storage",
-    ["postgresql://me:${oc.env:PASSWORD}@host/db", "${oc.env:URL}", "postgresql://me@host:5432/db", "journal:a:b@c",
-     "sqlite:///study.db", None],
-)  # fmt: skip
+    [
+        "postgresql://me:${oc.env:PASSWORD}@host/db",
+        "${oc.env:URL}",
+        "postgresql://me@host:5432/db",
+        "journal:a:b@c",
+        "sqlite:///study.db",
+        None,
+    ],
+)
 def test_addresses_without_a_password(storage: str | None) -> None:
     check_no_password(storage)
 
 
 @pytest.mark.parametrize(
     "storage",
-    ["postgresql://me:Sec/r3t@host/db", "postgresql://me:se?cr3t@host/db", "postgresql://host/db?password=s3cret",
-     "postgresql://me:p@ss@host/db", "postgresql://host/db?sslmode=require&passfile=/home/me/s3cret",
-     "${oc.env:URL}?password=s3cret", "postgresql://me:${oc.env:HALF}s3cret@host/db",
-     "postgresql://host/db?sslpassword=s3cret"],
-)  # fmt: skip
+    [
+        "postgresql://me:Sec/r3t@host/db",
+        "postgresql://me:se?cr3t@host/db",
+        "postgresql://host/db?password=s3cret",
+        "postgresql://me:p@ss@host/db",
+        "postgresql://host/db?sslmode=require&passfile=/home/me/s3cret",
+        "${oc.env:URL}?password=s3cret",
+        "postgresql://me:${oc.env:HALF}s3cret@host/db",
+        "postgresql://host/db?sslpassword=s3cret",
+    ],
+)
 def test_a_password_that_is_spelled_out_is_refused_and_not_repeated(storage: str) -> None:
     with pytest.raises(UserError, match="holds a password") as caught:
         check_no_password(storage)

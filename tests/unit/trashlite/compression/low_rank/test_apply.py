@@ -103,10 +103,15 @@ def test_backbone_is_equal_at_full_rank(name: str) -> None:
 def small_model() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(),
-        nn.Conv2d(16, 24, 1), nn.Conv2d(24, 24, 5, padding=2, groups=24), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 20),
-    )  # fmt: skip
+        nn.Conv2d(3, 16, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(16, 24, 1),
+        nn.Conv2d(24, 24, 5, padding=2, groups=24),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, 20),
+    )
 
 
 def test_model_is_left_as_it_was() -> None:

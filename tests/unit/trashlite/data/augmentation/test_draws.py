@@ -25,9 +25,15 @@ from trashlite.data.augmentation.draws import (
 CONF = Path(__file__).parents[5] / "conf"
 POLICIES = sorted(path.stem for path in (CONF / "augmentation").glob("*.yaml"))
 GEOMETRY = {
-    "hflip": 0.5, "vflip": 0.5, "min_crop_area": 0.4, "max_crop_ratio": 1.3, "rotate": 25, "translate": 0.15,
-    "scale": 0.2, "shear": 8,
-}  # fmt: skip
+    "hflip": 0.5,
+    "vflip": 0.5,
+    "min_crop_area": 0.4,
+    "max_crop_ratio": 1.3,
+    "rotate": 25,
+    "translate": 0.15,
+    "scale": 0.2,
+    "shear": 8,
+}
 
 
 def build(name: str, *overrides: str) -> BatchAugmentation:

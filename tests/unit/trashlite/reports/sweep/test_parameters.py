@@ -34,14 +34,17 @@ def test_mixtures_are_categories_and_constants_are_no_parameters() -> None:
     settings = [{"a": value, "b": 1, "c": value is True} for value in (None, 1, True, [1, 2])]
     found = Parameters.of(jobs_of(settings, [0.1] * 4), None)
     assert [(each.name, each.values) for each in found.parameters] == [
-        ("a", ["null", "1", "true", "[1,2]"]), ("c", ["false", "true"]),
-    ]  # fmt: skip
+        ("a", ["null", "1", "true", "[1,2]"]),
+        ("c", ["false", "true"]),
+    ]
 
 
 def test_the_parameter_that_decides_is_the_most_important() -> None:
     rng = np.random.default_rng(0)
-    settings = [{"lr": float(10 ** rng.uniform(-4, -1)), "noise": float(rng.random()), "kind": "ab"[index % 2]}
-                for index in range(60)]  # fmt: skip
+    settings = [
+        {"lr": float(10 ** rng.uniform(-4, -1)), "noise": float(rng.random()), "kind": "ab"[index % 2]}
+        for index in range(60)
+    ]
     found = Parameters.of(jobs_of(settings, [0.9 - abs(np.log10(each["lr"]) + 2) / 10 for each in settings]), None)
     shares = found.importances(minus_f1)
     assert next(iter(shares)) == "lr"

@@ -29,14 +29,22 @@ def table_of(*jobs: Job) -> SweepTable:
 
 def series(figure: Figure, panel: int = 0) -> dict[str, list[tuple[float, float]]]:
     """The points that are drawn, by their label in the legend."""
-    return {str(each.get_label()): [tuple(point) for point in np.asarray(each.get_offsets())]
-            for each in figure.axes[panel].collections if not str(each.get_label()).startswith("_")}  # fmt: skip
+    return {
+        str(each.get_label()): [tuple(point) for point in np.asarray(each.get_offsets())]
+        for each in figure.axes[panel].collections
+        if not str(each.get_label()).startswith("_")
+    }
 
 
 JOBS = (
-    job("0", 0.6, 1e6), job("1", 0.55, 2e6), job("2", 0.8, 4e6), job("3", 0.3, 3e6, "pruned"),
-    job("4", None, 9e6, "pruned"), job("5", None, None, "failed"), job("6", 0.82, 4e6, promoted_from="2"),
-)  # fmt: skip
+    job("0", 0.6, 1e6),
+    job("1", 0.55, 2e6),
+    job("2", 0.8, 4e6),
+    job("3", 0.3, 3e6, "pruned"),
+    job("4", None, 9e6, "pruned"),
+    job("5", None, None, "failed"),
+    job("6", 0.82, 4e6, promoted_from="2"),
+)
 
 
 def test_the_front_shows_every_job_and_names_the_best() -> None:
@@ -146,5 +154,11 @@ def test_places_and_ticks_of_an_axis() -> None:
     assert [ticks[0], ticks[-1]] == [(0, "0.1"), (1, "0.39")]
     assert 3 <= len(ticks) <= 9
     assert [short_number(value) for value in (0, 1e-5, 2.5e-4, 0.125, 8, 2048, 2_288_864)] == [
-        "0", "1e-5", "2.5e-4", "0.125", "8", "2048", "2.29M",
-    ]  # fmt: skip
+        "0",
+        "1e-5",
+        "2.5e-4",
+        "0.125",
+        "8",
+        "2048",
+        "2.29M",
+    ]

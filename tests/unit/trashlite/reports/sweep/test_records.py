@@ -7,8 +7,15 @@ from trashlite.reports.sweep.records import data_names, read_choices, read_jobs,
 
 
 def test_a_completed_job_tells_its_figures(tmp_path: Path) -> None:
-    write_job(tmp_path / "0", "backbone=lcnet_035", "+optimizer.lr=1e-3", f1=0.75, macs=1_000_000,
-              checkpoint="/x/best.ckpt", wandb="logs/0/wandb/offline-run-20261124_114541-70vp3h1m")  # fmt: skip
+    write_job(
+        tmp_path / "0",
+        "backbone=lcnet_035",
+        "+optimizer.lr=1e-3",
+        f1=0.75,
+        macs=1_000_000,
+        checkpoint="/x/best.ckpt",
+        wandb="logs/0/wandb/offline-run-20261124_114541-70vp3h1m",
+    )
     [job] = read_jobs(tmp_path)
     assert (job.name, job.state, job.reason) == ("0", "completed", "")
     assert (job.f1, job.macs, job.params, job.minutes) == (0.75, 1_000_000, 100_000, 1.5)
@@ -29,9 +36,16 @@ def test_no_job_hides_the_others(tmp_path: Path) -> None:
     (tmp_path / "8" / "run.json").write_bytes(b"\xff\xfe")
     jobs = read_jobs(tmp_path)
     assert [job.state for job in jobs] == [
-        "completed", "unfinished", "failed", "pruned", "unfinished", "unfinished", "unfinished", "completed",
+        "completed",
         "unfinished",
-    ]  # fmt: skip
+        "failed",
+        "pruned",
+        "unfinished",
+        "unfinished",
+        "unfinished",
+        "completed",
+        "unfinished",
+    ]
     assert [job.reason for job in jobs[1:4]] == ["stopped before its end", "learning rate too high", "hopeless"]
     assert "run.json cannot be read" in jobs[4].reason
     assert (jobs[3].macs, jobs[3].f1) == (5e6, 0.2)
@@ -110,12 +124,16 @@ def test_a_job_above_a_ceiling_is_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("roots", "names"),
-    [({"/x/trash9", "data/demo"}, {"/x/trash9": "trash9", "data/demo": "demo"}),
-     ({"/a/photos", "/b/photos"}, {"/a/photos": "a/photos", "/b/photos": "b/photos"}),
-     ({"/a/photos", "../a/photos", "/b/photos"},
-      {"/a/photos": "a/photos", "../a/photos": "a/photos", "/b/photos": "b/photos"}),
-     ({"../shared/trash9", "/w/shared/trash9"}, {"../shared/trash9": "trash9", "/w/shared/trash9": "trash9"}),
-     ({"", "/x/trash9"}, {"": "", "/x/trash9": "trash9"})],
-)  # fmt: skip
+    [
+        ({"/x/trash9", "data/demo"}, {"/x/trash9": "trash9", "data/demo": "demo"}),
+        ({"/a/photos", "/b/photos"}, {"/a/photos": "a/photos", "/b/photos": "b/photos"}),
+        (
+            {"/a/photos", "../a/photos", "/b/photos"},
+            {"/a/photos": "a/photos", "../a/photos": "a/photos", "/b/photos": "b/photos"},
+        ),
+        ({"../shared/trash9", "/w/shared/trash9"}, {"../shared/trash9": "trash9", "/w/shared/trash9": "trash9"}),
+        ({"", "/x/trash9"}, {"": "", "/x/trash9": "trash9"}),
+    ],
+)
 def test_folders_of_data_that_are_called_alike_are_told_apart(roots: set[str], names: dict[str, str]) -> None:
     assert data_names(roots) == names

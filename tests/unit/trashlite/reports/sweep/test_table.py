@@ -46,8 +46,9 @@ def test_long_overrides_are_cut_to_what_differs(tmp_path: Path) -> None:
     write_job(tmp_path / "1", *common, "optimizer.lr=0.002", "image_size=[32,48]", "flag=true", f1=0.4)
     table = table_of(tmp_path)
     assert [table.overrides(job) for job in table.jobs] == [
-        "optimizer.lr=0.001235", "optimizer.lr=0.002 image_size=[32,48] flag=true",
-    ]  # fmt: skip
+        "optimizer.lr=0.001235",
+        "optimizer.lr=0.002 image_size=[32,48] flag=true",
+    ]
     assert table.common == " ".join(common)
     assert f"All jobs: {common[0]}" in table.markdown()
     write_job(tmp_path / "2" / "0", *common, f1=0.5)  # one job: nothing to differ from
