@@ -16,6 +16,7 @@ from trashlite.data.audit.labels import confusion_of, find_suspects, most_confus
 from trashlite.data.audit.neighbours import nearest_neighbours, nearness
 from trashlite.data.audit.properties import properties_of, shares_by_class
 from trashlite.data.decode import decode
+from trashlite.errors import UserError
 from trashlite.reports.data_report.features import NAME
 from trashlite.reports.predictions import Predictions
 
@@ -210,9 +211,14 @@ def learned(images: Images, rows: np.ndarray, folds: np.ndarray, features: np.nd
 
 
 def matched(images: Images, predictions: Predictions) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
-    """Names, classes, probabilities and labels of the images that a cross-validation predicted."""
+    """Names, classes, probabilities and labels of the images that a cross-validation, of this data set, predicted."""
     known = set(images.names)
     rows = [row for row, name in enumerate(predictions.files) if name in known]
+    if not rows or predictions.class_names != images.class_names:
+        raise UserError(
+            f"The out-of-fold predictions are of another data set: {len(rows)} of their {len(predictions.files)} files "
+            f"are here; classes {', '.join(predictions.class_names)}, not {', '.join(images.class_names)}."
+        )
     mean = predictions.probabilities.mean(axis=0)
     return [predictions.files[row] for row in rows], predictions.class_names, mean[rows], predictions.labels[rows]
 

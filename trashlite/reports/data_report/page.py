@@ -3,11 +3,11 @@
 Long by its sections, one function each.
 """
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trashlite.reports.data_report.html import chart, folded, images, table
 from trashlite.reports.data_report.thumbnails import Cards, text
 
 SUSPECTS, PAIRS = 60, 24  # shown
@@ -58,22 +58,22 @@ def _counts(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, byte
     classes = result["counts"]["classes"]
     rows = [[name, *parts.values(), sum(parts.values())] for name, parts in classes.items()]
     totals = [sum(row[at] for row in rows) for at in range(1, 5)]
-    table = _table(["class", "train", "val", "test", "all"], [*rows, ["all", *totals]]) if rows else ""
+    by_class = table(["class", "train", "val", "test", "all"], [*rows, ["all", *totals]]) if rows else ""
     unlabelled = result["counts"]["unlabelled"]
     note = (
         f"<p>{unlabelled:,} images have no label (test/NoLabel): looked at, never learned from.</p>"
         if unlabelled
         else ""
     )
-    return table + note + _chart(pictures, "counts", "Files by class and part")
+    return by_class + note + chart(pictures, "counts", "Files by class and part")
 
 
 def _files(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes]) -> str:
     parts = []
     if unreadable := result["unreadable"]:
-        parts.append(_folded(f"{len(unreadable):,} files cannot be read", _table(["file", "why"], unreadable.items())))
+        parts.append(folded(f"{len(unreadable):,} files cannot be read", table(["file", "why"], unreadable.items())))
     for oddity, names in result.get("oddities", {}).items():
-        parts.append(_folded(f"{len(names):,} files: {text(oddity)}", cards.sheet(names[:PAIRS])))
+        parts.append(folded(f"{len(names):,} files: {text(oddity)}", cards.sheet(names[:PAIRS])))
     return "".join(parts) or "<p>All files can be read, and none is odd.</p>"
 
 
@@ -81,7 +81,7 @@ def _sizes(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes
     if "sizes" not in result:
         return ""
     note = "<p>Upright width and height: nine images in ten lie on the bar, half on each side of the dot.</p>"
-    return note + _chart(pictures, "sizes", "Sizes by class") + _examples(result, cards, ("side", "long"))
+    return note + chart(pictures, "sizes", "Sizes by class") + _examples(result, cards, ("side", "long"))
 
 
 def _light(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes]) -> str:
@@ -93,7 +93,7 @@ def _light(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes
     )
     return (
         note
-        + _chart(pictures, "light", "Light and sharpness")
+        + chart(pictures, "light", "Light and sharpness")
         + _examples(result, cards, ("dark", "white", "contrast", "blurred"))
     )
 
@@ -105,7 +105,7 @@ def _examples(result: Mapping[str, Any], cards: Cards, words: Sequence[str]) -> 
         if any(word in name for word in words) and each["images"] and "border" not in name
     }
     return "".join(
-        _folded(f"{text(name)}: {_images(each['images'])}", cards.sheet(each["examples"]))
+        folded(f"{text(name)}: {images(each['images'])}", cards.sheet(each["examples"]))
         for name, each in chosen.items()
     )
 
@@ -151,19 +151,19 @@ def _shortcuts(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, b
             "<p>A class that its background gives away is learned by its background, and missed on another one. "
             "Randomised trees guess the class of held-out images from the colours of a ring of 3 % of the shorter "
             "side, or from size and shape. Chance: the same with shuffled labels. In tight crops the ring shows "
-            "the object too.</p>" + _table(["told by", "balanced accuracy", "chance", "macro F1", "chance"], rows)
+            "the object too.</p>" + table(["told by", "balanced accuracy", "chance", "macro F1", "chance"], rows)
         )
-        parts.append(_chart(pictures, "shortcuts", "What tells the class beside the object"))
+        parts.append(chart(pictures, "shortcuts", "What tells the class beside the object"))
     if "properties" in result:
         parts.append("<p>A border counts as white or black where nine pixels in ten of it are.</p>")
-        parts.append(_chart(pictures, "properties", "Share of each class"))
+        parts.append(chart(pictures, "properties", "Share of each class"))
         parts.append(_examples_of(result, cards, "has a white border"))
     return "".join(parts)
 
 
 def _examples_of(result: Mapping[str, Any], cards: Cards, name: str) -> str:
     found = result["properties"][name]
-    return _folded(f"{name}: {_images(found['images'])}", cards.sheet(found["examples"])) if found["images"] else ""
+    return folded(f"{name}: {images(found['images'])}", cards.sheet(found["examples"])) if found["images"] else ""
 
 
 def _leakage(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes]) -> str:
@@ -180,7 +180,7 @@ def _leakage(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, byt
     return (
         f"<p>Similarity of the nearest training image, by features of a network that ImageNet trained: median "
         f"{found['median_val_to_train']:.2f} from val, {found['median_train_to_train']:.2f} within train.</p>"
-        + _chart(pictures, "neighbours", "Nearest neighbours in train")
+        + chart(pictures, "neighbours", "Nearest neighbours in train")
         + f'<h3>The nearest of val to train</h3><div class="pairs">{shown}</div>'
     )
 
@@ -208,8 +208,8 @@ def _labels(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, byte
 def _confused(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes]) -> str:
     if not (found := result.get("labels")):
         return ""
-    table = _table(["class", "taken for each other with", "images"], found["confused"])
-    return table + _chart(pictures, "confusion", "Confusion matrix, out of fold")
+    pairs = table(["class", "taken for each other with", "images"], found["confused"])
+    return pairs + chart(pictures, "confusion", "Confusion matrix, out of fold")
 
 
 def _learning(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, bytes]) -> str:
@@ -223,8 +223,8 @@ def _learning(result: Mapping[str, Any], cards: Cards, pictures: Mapping[str, by
         "<p>A linear classifier on features of a network that ImageNet trained, on shares of the images, judged by "
         "held-out ones. Then half of one class is left out at a time: what its F1 and the mean of all lose by that is "
         "what its images are worth, and about what as many more would bring if the curve is not bending yet.</p>"
-        + _chart(pictures, "learning", "Learning curve")
-        + _table(
+        + chart(pictures, "learning", "Learning curve")
+        + table(
             ["class", "F1", "own F1 lost with half (points)", "macro F1 lost", "own F1 by twice as many, about"], rows
         )
     )
@@ -234,38 +234,3 @@ def _made(result: Mapping[str, Any]) -> str:
     made = result.get("made", {})
     words = ", ".join(f"{name} {value}" for name, value in made.items())
     return f'<p class="soft">{text(words)}</p>'
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
-
-
-def _folded(summary: str, html: str) -> str:
-    return f"<details><summary>{summary}</summary>{html}</details>"
-
-
-def _table(headings: Sequence[str], rows: Any) -> str:
-    head = "".join(f"<th{_kind(place)}>{heading}</th>" for place, heading in enumerate(headings))
-    body = "".join(
-        "<tr>" + "".join(f"<td{_kind(place, cell)}>{_cell(cell)}</td>" for place, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _kind(place: int, cell: Any = 0) -> str:
-    if place == 0:
-        return ' class="file"'
-    number = isinstance(cell, int) or str(cell).lstrip("+-").replace(".", "").isdecimal()
-    return ' class="number"' if number else ""
-
-
-def _cell(cell: Any) -> str:
-    return f"{cell:,}" if isinstance(cell, int) else text(str(cell))
-
-
-def _chart(pictures: Mapping[str, bytes], name: str, alt: str) -> str:
-    if name not in pictures:
-        return ""
-    data = base64.b64encode(pictures[name]).decode()
-    return f'<div class="chart"><img alt="{alt}" src="data:image/png;base64,{data}"></div>'

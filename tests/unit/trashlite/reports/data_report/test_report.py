@@ -121,6 +121,12 @@ def test_out_of_fold_predictions_judge_the_labels(small: Path, tmp_path: Path) -
     assert {"labels", "confused"} <= set(reader.ids)
 
 
+def test_predictions_of_another_data_set_are_refused(small: Path, tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.csv", ["Can", "Tin"], ["train/Can/000.jpg"], ["Can"], np.array([[1.0, 0.0]]))
+    with pytest.raises(UserError, match=r"another data set: 1 of their 1 files.*Can, Tin, not Can, Jar"):
+        write_report(small, tmp_path / "out", network=False, out_of_fold=tmp_path / "p.csv")
+
+
 def test_features_of_a_network_give_the_rest(small: Path, tmp_path: Path) -> None:
     write_report(small, tmp_path / "out")
     reader, result = read(tmp_path / "out")
