@@ -32,7 +32,7 @@ def draw(folder: Path, out: Path) -> None:
     figure = new_figure(7.6, 4.6)
     axes = figure.add_axes((0.09, 0.12, 0.89, 0.80))
     axes.set_xscale("log")
-    front = sorted((recipe["model/macs"], held_out[recipe["name"]]) for recipe in recipes if recipe["name"] in held_out)
+    front = sorted((recipe["model/macs"], held_out.get(recipe["name"], recipe.get("val/f1"))) for recipe in recipes)
     axes.plot(*zip(*front, strict=True), color=OURS, lw=1.4, zorder=3)
     for recipe in recipes:
         draw_recipe(axes, recipe, held_out.get(recipe["name"]))
@@ -54,7 +54,7 @@ def draw(folder: Path, out: Path) -> None:
         arrowprops={"arrowstyle": "->", "color": "0.3"},
     )
     low, high = axes.get_xlim()
-    axes.set_xlim(min(low, 0.2e6), max(high, 20e6))
+    axes.set_xlim(min(low, 0.12e6), max(high, 20e6))
     axes.set_ylim(0.5, 0.9)
     axes.set_xticks([0.25e6, 0.5e6, 1e6, 2e6, 5e6, 10e6])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:g} M"))
@@ -69,9 +69,10 @@ def draw(folder: Path, out: Path) -> None:
 
 
 def draw_recipe(axes: Axes, recipe: dict[str, Any], held_out: float | None) -> None:
-    """Both figures of a recipe, its name at the higher one; a network trained on val too has no validation figure."""
+    """Both figures of a recipe, val's with its 95 % interval, its name at the higher one; with split=all there is no val."""
     macs, val = recipe["model/macs"], recipe.get("val/f1")
     if val is not None:
+        axes.plot([macs, macs], [recipe["test/f1_low"], recipe["test/f1_high"]], color=OURS, lw=1, alpha=0.5, zorder=2)
         axes.scatter(macs, val, s=28, marker=MARKERS["val"], facecolors="white", edgecolors=OURS, lw=1.2, zorder=4)
     if held_out is not None:
         axes.scatter(macs, held_out, s=44, color=OURS, zorder=5)
