@@ -69,7 +69,7 @@ def draw(folder: Path, out: Path) -> None:
 
 
 def draw_recipe(axes: Axes, recipe: dict[str, Any], held_out: float | None) -> None:
-    """Both figures of a recipe, val's with its 95 % interval, its name at the higher one; with split=all there is no val."""
+    """Figures of a recipe, val's (none with split=all) with its 95 % interval, and its name at the higher one."""
     macs, val = recipe["model/macs"], recipe.get("val/f1")
     if val is not None:
         axes.plot([macs, macs], [recipe["test/f1_low"], recipe["test/f1_high"]], color=OURS, lw=1, alpha=0.5, zorder=2)
