@@ -45,7 +45,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (RuntimeError, UnpicklingError, BadZipFile, EOFError, LookupError, ValueError, OSError) as error:
         if isinstance(error, UserError):
             raise
-        if isinstance(error, UnpicklingError):  # whose message advises to run what is in the file
+        if isinstance(
+            error, UnpicklingError | LookupError
+        ):  # messages that tell nothing, or advise to run what is in it
             raise UserError(f"{path} is no checkpoint, or holds more than plain data: it is not read.") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"The checkpoint {path} cannot be read ({reason}). Is it complete?") from error

@@ -38,7 +38,7 @@ class DataModule(Part):
     std: Std | None
     batch_size: Annotated[int, Field(ge=2, description="a whole number of at least 2, as BatchNorm needs")]
     eval_batch_size: AtLeast1
-    num_workers: Count
+    num_workers: Annotated[int, Field(ge=0, le=128)]  # a process each, also where a checkpoint asks for them
     split: Literal["given", "merge", "all"]
     val_ratio: Annotated[float, Field(gt=0, lt=1)]
     fold: Annotated[str, Field(pattern=r"^[1-9]\d*/[1-9]\d*$", description='"k/n", the k-th of n folds')] | None

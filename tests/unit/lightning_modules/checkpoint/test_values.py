@@ -270,3 +270,9 @@ def test_settings_of_training_that_do_not_work_are_told(key: str, value: Any, wr
     path = write(f"hyper_parameters.{key}", value)
     with pytest.raises(UserError):
         TrashClassifier.load_from_checkpoint(path)
+
+
+def test_a_text_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "file.ckpt").write_text("hello\n")
+    with pytest.raises(UserError, match="is no checkpoint"):
+        read_checkpoint(tmp_path / "file.ckpt")

@@ -80,6 +80,7 @@ def mistakes(*overrides: str) -> list[str]:
         ("datamodule.batch_size", "1", "at least 2"),
         ("datamodule.eval_batch_size", "0", "at least 1"),
         ("datamodule.num_workers", "-1", "at least 0"),
+        ("datamodule.num_workers", "100000", "at most 128"),
         ("datamodule.mean", "[0,0]", "three numbers"),
         ("datamodule.std", "[0,0,0]", "three numbers above 0"),
         ("datamodule.fold", "5", "k/n"),
