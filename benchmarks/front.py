@@ -72,7 +72,14 @@ def draw_recipe(axes: Axes, recipe: dict[str, Any], held_out: float | None) -> N
     """Figures of a recipe, val's (none with split=all) with its 95 % interval, and its name at the higher one."""
     macs, val = recipe["model/macs"], recipe.get("val/f1")
     if val is not None:
-        axes.plot([macs, macs], [recipe["test/interval_low"], recipe["test/interval_high"]], color=OURS, lw=1, alpha=0.5, zorder=2)
+        axes.plot(
+            [macs, macs],
+            [recipe["test/interval_low"], recipe["test/interval_high"]],
+            color=OURS,
+            lw=1,
+            alpha=0.5,
+            zorder=2,
+        )
         axes.scatter(macs, val, s=28, marker=MARKERS["val"], facecolors="white", edgecolors=OURS, lw=1.2, zorder=4)
     if held_out is not None:
         axes.scatter(macs, held_out, s=44, color=OURS, zorder=5)

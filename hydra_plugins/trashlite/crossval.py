@@ -17,7 +17,6 @@ from hydra.errors import OverrideParseException
 from rich.console import Console
 
 from trashlite.errors import UserError
-from trashlite.reports.crossval import report_crossval
 from trashlite.sweeps.folds import FoldRun, claim, fold_runs
 from trashlite.sweeps.jobs import RECORD
 
@@ -136,6 +135,8 @@ def main() -> None:
     folder = (given.out or default_folder(given.overrides, given.folds)).absolute()
     try:
         crossval(folder, given.folds, given.seeds, given.overrides)
+        from trashlite.reports.crossval import report_crossval  # Hydra imports this file at every start
+
         report_crossval(folder, Console())
     except UserError as error:
         sys.exit(str(error))

@@ -17,6 +17,8 @@ MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 RUNS = sorted({run for text in TEXTS.values() for run in re.findall(LINE.format(r"python run\.py"), text, re.M)})
 MAKES = sorted({make for text in TEXTS.values() for make in re.findall(LINE.format("make"), text, re.M)})
 
+LAUNCHERS = ("joblib", "ray", "submitit")
+
 
 def words(command: str) -> list[str]:
     return [word for word in shlex.split(command) if not word.startswith("$")]
@@ -40,6 +42,10 @@ def test_nothing_is_left_to_the_shell() -> None:
 @pytest.mark.parametrize("command", RUNS)
 def test_settings_exist(command: str) -> None:
     given = [word for word in words(command)[2:] if "=" in word and not word.startswith("-")]
+    for package in (name for word in given for name in LAUNCHERS if word.startswith(f"hydra/launcher={name}")):
+        pytest.importorskip(
+            f"hydra_plugins.hydra_{package}_launcher", reason="requirements-cluster.txt is not installed"
+        )
     if {"experiment=best_experiment", "install=bash"} & set(given):
         return
     if " -m " not in f"{command} ":

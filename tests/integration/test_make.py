@@ -27,7 +27,13 @@ def folder(tmp_path: Path) -> Path:
 
 def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["make", *arguments], cwd=folder, input=answer, capture_output=True, text=True, timeout=60, check=False
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

@@ -40,7 +40,7 @@ class RandomImages(Dataset):
 
 
 def build(module: str = "distiller", backbone: str = "lcnet_035", **settings: Any) -> Any:
-    cfg = compose_config(f"lightning_module={module}", f"backbone={backbone}", "scheduler.warmup_epochs=0")
+    cfg = compose_config(f"lightning_module={module}", f"backbone.name={backbone}", "scheduler.warmup_epochs=0")
     config = OmegaConf.to_container(cfg.lightning_module, resolve=True)
     data = {"class_names": CLASSES, "class_counts": [4, 4, 4], "preprocessing": PREPROCESSING}
     return instantiate({**config, **data, **settings})  # type: ignore[dict-item]

@@ -70,8 +70,9 @@ def test_no_pretrained_weights_exist(name: str) -> None:
 
 def test_no_internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"lcnet_050 could not be fetched.*backbone\.weights=PATH"):
-        create_backbone("lcnet_050", 9, pretrained=True, kwargs={"cache_dir": str(tmp_path)})
+        create_backbone("lcnet_050", 9, pretrained=True)
 
 
 def test_pretrained_of_another_kind() -> None:

@@ -111,7 +111,7 @@ def test_budget_plan_is_the_best_of_all() -> None:
 
 def test_budget_beats_the_blind_policies_at_their_own_macs() -> None:
     model, x = backbone(), torch.randn(8, 3, 48, 48)
-    for settings in POLICIES[:3]:
+    for settings in POLICIES[:2]:
         blind = select_ranks(model, x, kinds={"conv": "tucker"}, **settings)
         best = select_ranks(model, x, budget=float(blind.macs_after + 1))
         assert total_error(best) <= total_error(blind) * (1 + 1e-6)
