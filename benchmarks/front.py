@@ -33,6 +33,7 @@ def draw(folder: Path, out: Path) -> None:
     axes = figure.add_axes((0.09, 0.12, 0.89, 0.80))
     axes.set_xscale("log")
     front = sorted((recipe["model/macs"], held_out.get(recipe["name"], recipe.get("val/f1"))) for recipe in recipes)
+    front = [(macs, f1) for number, (macs, f1) in enumerate(front) if all(f1 > less for _, less in front[:number])]
     axes.plot(*zip(*front, strict=True), color=OURS, lw=1.4, zorder=3)
     for recipe in recipes:
         draw_recipe(axes, recipe, held_out.get(recipe["name"]))
