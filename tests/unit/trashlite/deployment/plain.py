@@ -8,6 +8,23 @@ from torch import Tensor, nn
 
 from trashlite.deployment.spec import ExportSpec, LabelledImages
 
+SIZES = [
+    (1, 1),
+    (1, 900),
+    (700, 1),
+    (5, 3),
+    (11, 16),
+    (23, 50),
+    (97, 61),
+    (480, 640),
+    (1301, 977),
+    (13, 16),
+    (20, 18),
+    (640, 120),
+    (70, 17),
+]
+"""Sides in pixels of the frames that the C and the HTML export are tested with."""
+
 PREPROCESSING = {"image_size": [11, 16], "resize_mode": "landscape", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.trashlite.deployment.plain import every_operator, make_spec
+from tests.unit.trashlite.deployment.plain import SIZES, every_operator, make_spec
 from trashlite.data.decode import decode_settings, resize
 from trashlite.data.preprocess import preprocess
 from trashlite.deployment import c, c_int8
@@ -18,21 +18,6 @@ from trashlite.deployment.c_build import Library, size_of
 from trashlite.deployment.spec import ExportSpec
 from trashlite.errors import UserError
 
-SIZES = [
-    (1, 1),
-    (1, 900),
-    (700, 1),
-    (5, 3),
-    (11, 16),
-    (23, 50),
-    (97, 61),
-    (480, 640),
-    (1301, 977),
-    (13, 16),
-    (20, 18),
-    (640, 120),
-    (70, 17),
-]
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-aarch64") is None or shutil.which("aarch64-linux-gnu-gcc") is None,

@@ -11,26 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.unit.trashlite.deployment.plain import every_operator, make_spec
+from tests.unit.trashlite.deployment.plain import SIZES, every_operator, make_spec
 from trashlite.data.decode import decode, decode_settings, resize
 from trashlite.data.preprocess import preprocess
 from trashlite.deployment.page import model_content, page, run_node
 
-SIZES = [
-    (1, 1),
-    (1, 900),
-    (700, 1),
-    (5, 3),
-    (11, 16),
-    (23, 50),
-    (97, 61),
-    (480, 640),
-    (1301, 977),
-    (13, 16),
-    (20, 18),
-    (640, 120),
-    (70, 17),
-]
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 
 
