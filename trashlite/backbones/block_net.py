@@ -81,7 +81,8 @@ class BlockNet(EfficientNet):
 
     Args:
         blocks: stages, each one block string or a list of them.
-        stem_size, stem_kernel, stem_stride: the first convolution; stride 1 keeps small inputs' resolution.
+        stem_size, stem_kernel, stem_stride: the first convolution. Stride 1 keeps small inputs' resolution; where the
+            kernel equals the stride, 2 or 4, it sees patches that neither overlap nor are padded.
         head_size: width of the last 1x1 convolution, 0 for none; `channel_multiplier` does not scale it.
         act_layer: timm's name of the activation where a block names none.
         round_to: output channels are multiples of it, 8 or 4 (expanded widths are timm's multiples of 8).
@@ -117,8 +118,9 @@ class BlockNet(EfficientNet):
     ) -> None:
         # EfficientNet's own constructor fixes the stem's stride and the builder; its methods serve here.
         nn.Module.__init__(self)
-        _require(stem_stride in (1, 2), f"stem_stride is 1 or 2, not {stem_stride}")
-        _require(stem_kernel % 2 == 1, f"stem_kernel is odd, not {stem_kernel}")
+        _require(stem_stride in (1, 2, 4), f"stem_stride is 1, 2 or 4, not {stem_stride}")
+        in_patches = stem_kernel == stem_stride
+        _require(in_patches or stem_kernel % 2 == 1, f"stem_kernel is odd or the stem's stride, not {stem_kernel}")
         _require(round_to in (4, 8), f"round_to is 8 or 4, not {round_to}")
         _require(
             se_style in ("efficientnet", "mobilenetv3"),
@@ -134,7 +136,8 @@ class BlockNet(EfficientNet):
         round_chs_fn = partial(round_channels, multiplier=channel_multiplier, divisor=round_to)
 
         stem = round_chs_fn(stem_size)
-        self.conv_stem = create_conv2d(in_chans, stem, stem_kernel, stride=stem_stride)
+        padding = 0 if in_patches else (stem_kernel - 1) // 2
+        self.conv_stem = create_conv2d(in_chans, stem, stem_kernel, stride=stem_stride, padding=padding)
         self.bn1 = norm_act_layer(stem, inplace=True)
         builder = BlockBuilder(
             output_stride=2**31,  # never trade a stride for dilation

@@ -11,7 +11,7 @@ import timm
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
-from trashlite.backbones.weights import copy_matching, lite0_imagenet, load_weights
+from trashlite.backbones.weights import copy_matching, in_patches_of_four, lite0_imagenet, load_weights
 from trashlite.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,10 @@ def create_backbone(
     if pretrained == "lite0_imagenet":
         if name not in LITE0_BACKBONES:
             raise UserError(f"backbone.pretrained=lite0_imagenet is for {' and '.join(LITE0_BACKBONES)}, not {name}")
-        report = copy_matching(model, lite0_imagenet(), "lite0_imagenet")
+        state = lite0_imagenet()
+        if model.get_submodule("conv_stem").kernel_size == (4, 4):
+            state["conv_stem.weight"] = in_patches_of_four(state["conv_stem.weight"])
+        report = copy_matching(model, state, "lite0_imagenet")
         logger.info("lite0_imagenet: %s", report)
     elif pretrained:
         model = _pretrained(name, num_classes, in_chans, dict(kwargs or {}))

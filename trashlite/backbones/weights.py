@@ -143,3 +143,13 @@ def lite0_imagenet() -> dict[str, Tensor]:
         names = timm.create_model("tf_efficientnet_lite0").state_dict()
     renamed = rename_by_order(state, names)
     return {name: tensor for name, tensor in renamed.items() if not name.startswith("classifier.")}
+
+
+def in_patches_of_four(weight: Tensor) -> Tensor:
+    """Weights (O, I, 4, 4) of stride 4 that do on an image of twice the size what (O, I, 3, 3) of stride 2 does.
+
+    The middle one of the three taps of an axis becomes the average of two pixels; the outer ones keep the nearer of
+    theirs, so that patches do not overlap. On what changes slowly both give the same, a pixel aside.
+    """
+    spread = torch.tensor([[1, 0, 0], [0, 0.5, 0], [0, 0.5, 0], [0, 0, 1]], dtype=weight.dtype)
+    return torch.einsum("yi,oqij,xj->oqyx", spread, weight, spread)
