@@ -122,6 +122,17 @@ def test_a_stem_of_stride_1_keeps_the_resolution() -> None:
         assert model.feature_info[-1]["reduction"] == 32 // size
 
 
+@pytest.mark.parametrize(("kernel", "seen"), [(4, 48), (3, 27)])
+def test_a_stem_of_stride_4(kernel: int, seen: int) -> None:
+    """A kernel as large as the stride sees each pixel once: patches; a smaller one leaves some out."""
+    model = timm.create_model("block_net", stem_stride=4, stem_kernel=kernel, blocks=["cn_r1_k1_s1_c8"]).eval()
+    assert model.forward_features(torch.randn(1, 3, 32, 48)).shape == (1, 8, 8, 12)
+    assert model.feature_info[-1]["reduction"] == 4
+    images = torch.zeros(1, 3, 32, 48, requires_grad=True)
+    model.conv_stem(images)[0, 0, 3, 3].backward()
+    assert images.grad.count_nonzero() == seen
+
+
 def test_many_strides_never_become_dilation() -> None:
     model = timm.create_model("block_net", blocks=["cn_r1_k3_s2_c16"] * 6).eval()
     assert model.forward_features(torch.randn(1, 3, 128, 128)).shape[-2:] == (1, 1)
@@ -133,8 +144,8 @@ def test_many_strides_never_become_dilation() -> None:
     [
         ({"blocks": ["sn_r1_k3_s1_c48"]}, "sn_r1_k3_s1_c48.*after 16 channels.*48"),
         ({"blocks": ["cn_r1_k3_s1_c16_gs5"]}, "cn_r1_k3_s1_c16_gs5.*group size"),
-        ({"stem_stride": 3}, "stem_stride is 1 or 2"),
-        ({"stem_kernel": 4}, "stem_kernel is odd"),
+        ({"stem_stride": 3}, "stem_stride is 1, 2 or 4, not 3"),
+        ({"stem_kernel": 4}, "stem_kernel is odd or the stem's stride, not 4"),
         ({"round_to": 5}, "round_to is 8 or 4"),
         ({"se_style": "mine"}, "se_style 'mine'"),
         ({"depth_multiplier": 0}, "depth_multiplier"),

@@ -8,9 +8,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trashlite.backbones import create_backbone, load_weights, weights
-from trashlite.backbones.weights import LITE0_PACKAGE, lite0_imagenet, rename_by_order
+from trashlite.backbones.weights import LITE0_PACKAGE, in_patches_of_four, lite0_imagenet, rename_by_order
 from trashlite.errors import UserError
 
 
@@ -125,6 +126,21 @@ def test_lite0_weights_fit_whole_and_cut(fake_lite0: dict[str, Tensor]) -> None:
         trunk = [key for key in state if not key.startswith("classifier.")]
         assert len(trunk) > 50
         assert all(torch.equal(state[key], fake_lite0[key]) for key in trunk)
+
+
+def test_a_stem_of_patches_does_on_twice_the_pixels_what_the_stem_of_overlapping_windows_did() -> None:
+    weight, images = torch.randn(5, 3, 3, 3), torch.randn(2, 3, 12, 16)
+    expected = F.conv2d(images, weight, stride=2, padding=1)
+    doubled = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    shifted = F.pad(doubled, (1, -1, 1, -1))  # the middle of three windows begins a pixel further
+    torch.testing.assert_close(F.conv2d(shifted, in_patches_of_four(weight), stride=4), expected, rtol=0, atol=1e-5)
+
+
+def test_lite0_weights_fill_a_stem_of_patches(fake_lite0: dict[str, Tensor]) -> None:
+    kwargs = {"stem_kernel": 4, "stem_stride": 4}
+    state = create_backbone("lite0_cut", 9, pretrained="lite0_imagenet", kwargs=kwargs).state_dict()
+    assert torch.equal(state.pop("conv_stem.weight"), in_patches_of_four(fake_lite0["conv_stem.weight"]))
+    assert all(torch.equal(state[key], fake_lite0[key]) for key in state if not key.startswith("classifier."))
 
 
 def test_lite0_package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
