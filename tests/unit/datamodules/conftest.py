@@ -6,6 +6,14 @@ import pytest
 from datamodules.trash import TrashDataModule
 
 
+def names(datamodule: TrashDataModule, *stages: str) -> set[str]:
+    return {name for stage in stages for name in getattr(datamodule, f"{stage}_dataset").names}
+
+
+def break_image(path: Path, content: bytes = b"no image") -> None:
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., TrashDataModule]:
     """Function that makes a datamodule with small images and a cache of its own, prepared and set up."""

@@ -18,6 +18,11 @@ from trashlite.reports.run_record import write_record
 from trashlite.sweeps.storage import load_study
 
 Job = Callable[[dict[str, Any]], Any]
+GRID = {"_target_": "optuna.samplers.GridSampler"}
+
+
+def square(job: dict[str, Any]) -> float:
+    return job["x"] ** 2
 
 
 class CallingLauncher:

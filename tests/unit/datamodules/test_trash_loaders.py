@@ -1,0 +1,82 @@
+"""Batches of a data set of folders."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+
+def test_batches(tiny_root: Path, build: Callable) -> None:
+    datamodule = build(tiny_root, batch_size=10, eval_batch_size=4)
+    batches = list(datamodule.train_dataloader())
+    assert [len(batch["image"]) for batch in batches] == [10, 10, 4]
+    assert sorted(torch.cat([batch["index"] for batch in batches]).tolist()) == list(range(24))
+    dataset = datamodule.train_dataset
+    for batch in batches:
+        assert batch["image"].shape[1:] == (8, 12, 3)
+        assert [batch[key].dtype for key in ("image", "target", "index")] == [torch.uint8] + 2 * [torch.int64]
+        np.testing.assert_array_equal(batch["image"], dataset.images[batch["index"].numpy()])
+        np.testing.assert_array_equal(batch["target"], dataset.targets[batch["index"]])
+    assert [batch["index"].tolist() for batch in datamodule.val_dataloader()] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8],
+    ]
+    (image, target, index) = dataset[3].values()
+    assert (image.shape, int(target), int(index)) == ((8, 12, 3), int(dataset.targets[3]), 3)
+
+
+def test_workers_give_the_same_batches(tiny_root: Path, build: Callable) -> None:
+    here = list(build(tiny_root, batch_size=10).train_dataloader())
+    there = list(build(tiny_root, batch_size=10, num_workers=1).train_dataloader())
+    for ours, theirs in zip(here, there, strict=True):
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(23, [23]), (8, [8, 8, 8]), (22, [22, 2]), (24, [24]), (1, [1] * 24)]
+)
+def test_only_a_last_batch_of_one_is_dropped(
+    tiny_root: Path, build: Callable, batch_size: int, sizes: list[int]
+) -> None:
+    loader = build(tiny_root, batch_size=batch_size).train_dataloader()
+    assert [len(batch["image"]) for batch in loader] == sizes
+
+
+def test_a_single_training_image_is_kept(tmp_path: Path, render_root: Callable, build: Callable) -> None:
+    loader = build(render_root(tmp_path / "root", {"train/a": 1, "val/a": 1}), batch_size=4).train_dataloader()
+    assert [len(batch["image"]) for batch in loader] == [1]
+
+
+def test_lightning_moves_the_sampler_on_with_the_epoch(tiny_root: Path, build: Callable) -> None:
+    class Recorder(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(1, 1)
+            self.seen: dict[int, list[int]] = {}
+
+        def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+            self.seen.setdefault(self.current_epoch, []).extend(batch["index"].tolist())
+            assert batch["image"].shape[1:] == (3, 8, 12)
+            return self.layer(batch["image"].mean().view(1, 1)).sum()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    datamodule = build(tiny_root, batch_size=10)
+    recorder = Recorder()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice about workers
+        trainer = pl.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **quiet)
+        trainer.fit(recorder, datamodule=datamodule)
+    loader = build(tiny_root, batch_size=10).train_dataloader()
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        assert recorder.seen[epoch] == list(loader.sampler)
+    assert recorder.seen[0] != recorder.seen[1]
