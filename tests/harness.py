@@ -1,5 +1,7 @@
 """Compose the program's configuration the way the shell does."""
 
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,14 @@ def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
     """The configuration that `python run.py OVERRIDES` would compose, with Hydra's own node if wanted."""
     with initialize_config_dir(str(PROJECT / "conf"), version_base="1.3"):
         return compose("config", overrides=list(overrides), return_hydra_config=hydra)
+
+
+def wait_for(happened: Callable[[], object], *processes: subprocess.Popen) -> None:
+    """Wait until it happened, as long as one of the processes that it is expected of lives."""
+    while not happened():
+        ended = [process.communicate()[0] for process in processes if process.poll() is not None]
+        assert len(ended) < len(processes) or happened(), ended
+        time.sleep(0.01)
 
 
 def weights(checkpoint: str | Path) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from wandb.proto import wandb_internal_pb2 as pb
 
+from tests.harness import HANGS
+
 BLOCK = 32 * 1024
 FILE_HEADER_SIZE = 7  # ":W&B", magic, version
 RECORD_HEADER = struct.Struct("<IHB")  # checksum, length, type
@@ -50,15 +52,15 @@ def find_offline_runs(folder: str | Path) -> list[Path]:
     return sorted(run for run in runs if run.name.startswith("offline-run-"))
 
 
-def read_offline_run(run_dir: str | Path, wait: float = 60) -> OfflineRun:
+def read_offline_run(run_dir: str | Path) -> OfflineRun:
     """Read `<save_dir>/wandb/offline-run-*`; files lists what lies under its `files/`.
 
-    W&B's service writes the last records shortly after `finish` returned: wait up to so many seconds.
+    W&B's service writes the last records shortly after `finish` returned: wait for them.
 
     Raises:
         ValueError: there is not exactly one log in the folder, or it is not a W&B log.
     """
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + HANGS
     while (run := _read(Path(run_dir))).exit_code is None and time.monotonic() < deadline:
         time.sleep(0.05)
     return run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tests.harness import PROJECT
+from tests.harness import HANGS, PROJECT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
@@ -32,7 +32,7 @@ def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.Complete
         input=answer,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         check=False,
     )
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.harness import HANGS, MUTE, PROJECT, QUICK, assert_same_weights
+from tests.harness import HANGS, MUTE, PROJECT, QUICK, assert_same_weights, wait_for
 
 Shell = Callable[..., subprocess.CompletedProcess]
 PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -26,7 +27,7 @@ def settings(tiny_root: Path) -> list[str]:
 def test_help_and_config_do_not_import_torch() -> None:
     for question in ("--help", "--cfg=job"):
         command = [sys.executable, "-X", "importtime", str(PROJECT / "run.py"), question]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=True)
         assert "backbone:" in answer.stdout
         assert "hydra.main" in answer.stderr
         assert "| torch" not in answer.stderr.replace(" ", "").replace("|", "| ")
@@ -34,7 +35,7 @@ def test_help_and_config_do_not_import_torch() -> None:
 
 def test_help_can_be_cut_short() -> None:
     command = f"{sys.executable} {PROJECT / 'run.py'} --help | head -1"
-    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=HANGS, check=True)
     assert answer.stdout.startswith("trashlite: ")
     assert answer.stderr == ""
 
@@ -115,14 +116,13 @@ class Training:
 
     def stop_at_epoch(self, epoch: int, how: signal.Signals) -> str:
         """Start, and send a signal when so many epochs are done and saved; return what the run said."""
-        event, descriptor = os.pipe()
         python, _, *arguments = self.command
-        command = [python, str(PROJECT / "tests/held_run.py"), str(descriptor), str(epoch), *arguments]
-        process = subprocess.Popen(command, cwd=self.folder.parent, pass_fds=[descriptor], **PIPES)
-        os.close(descriptor)
-        with os.fdopen(event) as held:
-            if held.readline() == "held\n":
-                process.send_signal(how)
+        command = [python, str(PROJECT / "tests/held_run.py"), *arguments]
+        held = self.folder.parent / "held"
+        environment = {**os.environ, "HELD_AT": str(epoch), "HELD_FILE": str(held)}
+        process = subprocess.Popen(command, cwd=self.folder.parent, env=environment, **PIPES)
+        wait_for(held.exists, process)
+        process.send_signal(how)
         output, _ = process.communicate(timeout=HANGS)
         assert process.returncode != 0, output
         return output
@@ -156,10 +156,12 @@ def test_ctrl_c_keeps_the_last_checkpoint_and_tells_how_to_go_on(settings: list[
 
 @pytest.mark.slow
 def test_kill_at_any_moment_then_resume(settings: list[str], tmp_path: Path) -> None:
-    """Kills every 0.7 s of a run's life, from imports over cache building to checkpoints, then lets it finish."""
+    """Kills at each twelfth of a run's life, from imports over cache building to checkpoints, then lets it finish."""
     whole, killed = Training(settings, tmp_path / "whole"), Training(settings, tmp_path / "killed")
+    before = time.monotonic()
     whole.run(f"datamodule.cache_dir={tmp_path / 'cache_whole'}")
-    delay = 1.0
+    twelfth = (time.monotonic() - before) / 12
+    delay = twelfth
     while killed.epochs_done() < 4:
         resume = [f"resume={killed.last}"] if killed.last.exists() else []
         process = killed.start(*resume)
@@ -168,6 +170,6 @@ def test_kill_at_any_moment_then_resume(settings: list[str], tmp_path: Path) -> 
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        delay += 0.7
+        delay += twelfth
     killed.run(f"resume={killed.last}")
     assert_same_weights(whole.folder, killed.folder)

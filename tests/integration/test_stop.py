@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PROJECT
+from tests.harness import HANGS, PROJECT
 
 # The program with another job in it: it ends in milliseconds, and at a known point.
 PROGRAM = """
@@ -27,7 +27,7 @@ def program(folder: Path, job: str, *arguments: str) -> subprocess.CompletedProc
     file = folder / "program.py"
     file.write_text(PROGRAM.format(project=str(PROJECT), file=str(PROJECT / "run.py"), job=job))
     return subprocess.run(
-        [sys.executable, str(file), *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(file), *arguments], cwd=folder, capture_output=True, text=True, timeout=HANGS, check=False
     )
 
 

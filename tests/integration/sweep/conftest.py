@@ -16,7 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.harness import HANGS, PROJECT
+from tests.harness import HANGS, PROJECT, wait_for
 from trashlite.sweeps.storage import load_study
 
 APP = PROJECT / "tests/sweep_app/app.py"
@@ -57,10 +57,13 @@ class App:
 
     def wait_for_calls(self, count: int, processes: Sequence[subprocess.Popen]) -> None:
         """Wait until so many jobs have begun, as long as one of the processes lives."""
-        while len(self.calls()) < count:
-            ended = [process.communicate()[0] for process in processes if process.poll() is not None]
-            assert len(ended) < len(processes), ended
-            time.sleep(0.01)
+        wait_for(lambda: len(self.calls()) >= count, *processes)
+
+    def let_go(self, count: int) -> None:
+        """Let the first so many trials end that wait for the file "go_" with their number."""
+        self.folder.mkdir(exist_ok=True)
+        for number in range(count):
+            (self.folder / f"go_{number}").touch()
 
 
 @pytest.fixture
@@ -82,16 +85,19 @@ def kill_and_resume(app: App, processes: int, *arguments: str, seed: int) -> Non
     """
     rng = random.Random(seed)
     n_trials = 20 * processes
-    given = ["sleep=0.05", f"hydra.sweeper.n_trials={n_trials}", "hydra.sweeper.max_retries=10", *arguments]
+    given = [f"hydra.sweeper.n_trials={n_trials}", "hydra.sweeper.max_retries=10", *arguments]
+    given += ["+wait_for='go_${hydra:sweep.subdir}'"]  # so that none gets ahead of the kills, on any machine
     running = [app.start(*given) for _ in range(processes)]
-    for _ in range(5):
+    for lost in range(5):  # numbers of trials, at most: killed before their jobs began
         victim = rng.randrange(processes)
-        # Counted in trials, not in seconds: the fifth kill comes before the last trial on any machine.
-        app.wait_for_calls(len(app.calls()) + rng.randint(1, 3), running)
+        begun = len(app.calls()) + rng.randint(1, 3)
+        app.let_go(begun + lost)
+        app.wait_for_calls(begun, running)
         time.sleep(rng.uniform(0, 0.05))
         os.killpg(running[victim].pid, signal.SIGKILL)
         running[victim].communicate()
         running[victim] = app.start(*given)
+    app.let_go(10 * n_trials)
     for process in running:
         output, _ = process.communicate(timeout=HANGS)
         assert process.returncode == 0, output

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from trashlite.settings.command_line import prepare_command_line
 DOCS = (PROJECT / "docs/sweeps.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", DOCS.partition("| what | setting |")[2].partition("\n\n")[0], re.M)
 SWEEPS = ("nas", "hpo", "nas_lite0", "ranks")
+
+
+@pytest.fixture(autouse=True)
+def no_job_afterwards() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
 
 
 def prepare(folder: Path, *given: str) -> tuple[Search, CallingLauncher]:

@@ -6,15 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.harness import HANGS, PROJECT
 from trashlite.data.cache import Cache, Rows, open_cache
 from trashlite.data.decode import decode
 from trashlite.errors import UserError
-
-PROJECT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -130,45 +130,49 @@ def test_ready_cache_needs_no_right_to_write(root: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in cache_dir.iterdir()) == before  # no lock taken
 
 
-# Opens the cache of a root in a process of its own. Prints a line when the first image is read, and how many images
-# that process decoded; each takes `slow` seconds more.
+# Opens the cache of a root in a process of its own. Prints a line before that and one when the first image is read,
+# then waits for a line; last, how many images that process decoded.
 SCRIPT = """
-import sys, time
+import sys
 from pathlib import Path
 import trashlite.data.cache as cache
-root, cache_dir, slow = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+root, cache_dir = map(Path, sys.argv[1:])
 decode, read = cache.decode, []
-def slow_decode(path, **settings):
+def decode_when_told(path, **settings):
     if not read:
         print("reading", flush=True)
+        sys.stdin.readline()
     read.append(path)
-    time.sleep(slow)
     return decode(path, **settings)
-cache.decode = slow_decode
+cache.decode = decode_when_told
 paths = sorted(root.rglob("*.jpg"))
+print("opening", flush=True)
 cache.open_cache("x", root, paths, cache_dir, image_size=(8, 10), resize_mode="stretch")
 print(len(read))
 """
 
 
-def start(root: Path, cache_dir: Path, slow: float, **options: object) -> subprocess.Popen:
-    command = [sys.executable, "-c", SCRIPT, str(root), str(cache_dir), str(slow)]
-    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def start(root: Path, cache_dir: Path, until: str, **options: Any) -> subprocess.Popen:
+    """A process that opens the cache and has come as far as to print `until`."""
+    command = [sys.executable, "-c", SCRIPT, str(root), str(cache_dir)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=PROJECT, text=True, **pipes, **options)
+    assert process.stdout is not None
+    assert any(line == f"{until}\n" for line in process.stdout), process.communicate()
+    return process
 
 
 def test_two_processes_at_once_build_it_once(root: Path, tmp_path: Path) -> None:
-    processes = [start(root, tmp_path / "cache", 0.2) for _ in range(2)]
-    results = [process.communicate(timeout=300) for process in processes]
-    assert sorted(int((out.split() or [-1])[-1]) for out, _ in results) == [0, 9], results
+    processes = [start(root, tmp_path / "cache", until) for until in ("reading", "opening")]
+    results = [process.communicate("go\n", timeout=HANGS) for process in processes]
+    assert [out.split()[-1:] for out, _ in results] == [["9"], ["0"]], results
     np.testing.assert_array_equal(
         np.load(opened(root, tmp_path / "cache").file), np.load(opened(root, tmp_path / "other").file)
     )
 
 
 def test_killed_build_leaves_nothing_that_harms(root: Path, tmp_path: Path) -> None:
-    process = start(root, tmp_path / "cache", 600)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "reading\n"
+    process = start(root, tmp_path / "cache", "reading")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert list((tmp_path / "cache").glob("*.tmp"))  # it was in the middle
@@ -182,8 +186,8 @@ def test_full_disk_is_told_and_leaves_no_rest(root: Path, tmp_path: Path) -> Non
     def forbid_large_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    process = start(root, tmp_path / "cache", 0, preexec_fn=forbid_large_files)
-    _, errors = process.communicate(timeout=300)
+    process = start(root, tmp_path / "cache", "opening", preexec_fn=forbid_large_files)
+    _, errors = process.communicate("go\n", timeout=HANGS)
     assert "UserError: Cannot write the image cache" in errors
     assert "datamodule.cache_dir" in errors
     assert not list((tmp_path / "cache").glob("*.tmp"))

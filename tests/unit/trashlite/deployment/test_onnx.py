@@ -11,6 +11,7 @@ from PIL import Image
 pytest.importorskip("onnxruntime", reason="make setup-deploy installs onnxruntime")
 onnx = pytest.importorskip("onnx", reason="make setup-deploy installs onnx")
 
+from tests.harness import HANGS  # noqa: E402
 from trashlite.calibration import Calibration  # noqa: E402
 from trashlite.deployment.onnx import INFER, export, load_infer  # noqa: E402
 from trashlite.deployment.predictor import Predictor  # noqa: E402
@@ -95,7 +96,13 @@ def test_stand_alone_program_needs_neither_torch_nor_us(exported: Path, tiny_roo
     image = tiny_root / "val" / "Metal" / "000.jpg"
     command = [sys.executable, str(exported / "infer.py"), str(image)]
     done = subprocess.run(
-        command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=True
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
+        check=True,
     )
     assert done.stdout.startswith(f"{image} Metal 0.")
     assert len(INFER.read_text().splitlines()) <= 80
