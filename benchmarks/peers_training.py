@@ -13,13 +13,13 @@ from peers_low_rank import total_macs
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
+from trashlite.batch_metrics import MacroF1
 from trashlite.compression.fold_batchnorm import fold_batchnorm
 from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
 from trashlite.data.augmentation import BatchAugmentation, ColourJitter, RandomErasing, RandomGeometry
 from trashlite.data.dataset import CachedImages
 from trashlite.data.sampling import EpochSampler
 from trashlite.losses import create_loss
-from trashlite.metrics import MacroF1
 
 CALIBRATION_IMAGES = 512  # for moments, sensitivity and BatchNorm statistics
 TIMED_RUNS = 300

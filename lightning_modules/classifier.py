@@ -11,11 +11,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_modules.optimizers import create_optimizer, create_scheduler
+from trashlite.batch_metrics import create_metrics
 from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
 from trashlite.compression.low_rank.moments import Moments
 from trashlite.errors import UserError
 from trashlite.losses import create_loss
-from trashlite.metrics import bootstrap_f1, competition_score, create_metrics
+from trashlite.metrics import bootstrap_f1, competition_score
 from trashlite.network import add_plan, build_network, fill, read_checkpoint, read_plans
 
 Batch = dict[str, Tensor]

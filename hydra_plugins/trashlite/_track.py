@@ -6,7 +6,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.trashlite._experiment import read_config
-from loggers.wandb import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb
 from trashlite.errors import UserError
 from trashlite.reports.sweep.report import Report
 
@@ -27,6 +26,8 @@ def log_to_wandb(report: Report) -> None:
     settings: Any = OmegaConf.select(config, "logger.wandb") if config is not None else None
     if config is None or not settings:  # the jobs were not tracked
         return
+    from loggers.wandb import create_wandb_logger, finish_wandb, log_summary, tolerate_wandb  # and with it Lightning
+
     with tolerate_wandb():
         import wandb
 

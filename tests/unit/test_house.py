@@ -15,7 +15,10 @@ from tests.harness import HANGS, PROJECT
 FACES = {"callbacks", "datamodules", "hydra_plugins", "lightning_modules", "loggers"}
 TWO_LEVELS = {"trashlite", "hydra_plugins"}  # of these each package is a room of its own
 TRAINING = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "wandb"}
-LIBRARY = ("backbones", "compression", "data", "deployment", "network", "losses", "metrics", "distillation")
+LIBRARY = (
+    *("backbones", "compression", "data", "deployment", "network", "losses"),
+    *("metrics", "batch_metrics", "distillation"),
+)
 
 
 def sources() -> dict[str, Path]:

@@ -8,7 +8,8 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torchmetrics.classification import MulticlassF1Score
 
-from trashlite.metrics import MacroF1, bootstrap_f1, competition_score, create_metrics
+from trashlite.batch_metrics import MacroF1, create_metrics
+from trashlite.metrics import bootstrap_f1, competition_score
 
 
 def sklearn_macro_f1(targets: Any, predictions: Any, num_classes: int) -> float:
