@@ -16,9 +16,10 @@ Run = Callable[..., dict[str, Any]]
 
 PROJECT = Path(__file__).resolve().parents[1]
 HANGS = 300  # seconds after which a process of a test must be hanging, however busy the machine
+BACKBONE = "test_efficientnet"  # timm's smallest with every kind of convolution
 # A run of seconds: a small backbone, small images, one thread.
 QUICK = (
-    "backbone.name=lcnet_035",
+    f"backbone.name={BACKBONE}",
     "image_size=[32,32]",
     "trainer.max_epochs=1",
     "trainer.accelerator=cpu",
@@ -41,6 +42,15 @@ def wait_for(happened: Callable[[], object], *processes: subprocess.Popen) -> No
         ended = [process.communicate()[0] for process in processes if process.poll() is not None]
         assert len(ended) < len(processes) or happened(), ended
         time.sleep(0.01)
+
+
+def train_in(folder: Path, root: Path, *overrides: str) -> dict[str, Any]:
+    """Record of a quick run on `root` with all its files, caches too, in `folder`."""
+    import run
+
+    given = ["datamodule=trash", f"datamodule.root={root}", f"datamodule.cache_dir={folder / 'cache'}"]
+    given += [*QUICK, *MUTE, *overrides]
+    return run.run(compose_config(*given, f"output_dir={folder}"), given)[0]
 
 
 def weights(checkpoint: str | Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import HANGS, MUTE, PROJECT, QUICK, compose_config
+from tests.harness import HANGS, MUTE, PROJECT, QUICK, compose_config, train_in
 
 
 @pytest.fixture
@@ -28,6 +28,12 @@ def quick_run(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return {**record, "objective": objective}
 
     return call
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Record of a run that many tests go on from: write nothing into its folder."""
+    return train_in(tmp_path_factory.mktemp("trained"), tiny_root)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hydra_plugins.optuna_sweeper._overrides import to_override
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from loggers.wandb import finish_wandb
-from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after, weights
+from tests.harness import Run, assert_same_weights, compose_config, stop_after, weights
 from tests.wandb_reader import find_offline_runs, read_offline_run
 from trashlite.compression.low_rank import RankPlan
 from trashlite.compression.macs import count_macs
@@ -22,16 +22,10 @@ from trashlite.errors import UserError
 from trashlite.sweeps.ranks import stage_weights
 
 
-@pytest.fixture(scope="module")
-def dense(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+def dense(trained: dict[str, Any]) -> str:
     """Checkpoint of a dense model, trained for an epoch."""
-    import run
-
-    folder = tmp_path_factory.mktemp("dense")
-    given = ["datamodule=trash", f"datamodule.root={tiny_root}", f"datamodule.cache_dir={folder / 'cache'}"]
-    given += [*QUICK, *MUTE, "test=false", "predict=false"]
-    record, _ = run.run(compose_config(*given, f"output_dir={folder}"), given)
-    return record["checkpoint"]
+    return trained["checkpoint"]
 
 
 def decompose(checkpoint: str, *overrides: str) -> list[str]:

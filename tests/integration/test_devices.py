@@ -34,6 +34,7 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
     assert record["state"] == "completed"
     assert {path.name for path in (two / "pictures").iterdir()} == {
         "learning_curve.png",
+        "calibration.png",
         *(f"{stage}_{picture}.png" for stage in ("val", "test") for picture in ("confusion", "mistakes")),
     }
     assert len(json.loads((two / "submission.json").read_text())["submission"]) == 5

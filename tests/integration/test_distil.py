@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lightning_modules.classifier import TrashClassifier
-from tests.harness import MUTE, QUICK, Run, assert_same_weights, compose_config, stop_after
+from tests.harness import Run, assert_same_weights, stop_after, train_in
 
 TRAIN_ONLY = ("test=false", "predict=false")
 
@@ -14,12 +14,8 @@ TRAIN_ONLY = ("test=false", "predict=false")
 @pytest.fixture(scope="module")
 def distil(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Settings of a distillation, with a teacher of another size and normalisation."""
-    import run
-
     folder = tmp_path_factory.mktemp("teacher")
-    given = ["datamodule=trash", f"datamodule.root={tiny_root}", f"datamodule.cache_dir={folder / 'cache'}"]
-    given += [*QUICK, *MUTE, *TRAIN_ONLY, "image_size=[48,40]", "datamodule.mean=[0.4,0.4,0.4]"]
-    record, _ = run.run(compose_config(*given, f"output_dir={folder}"), given)
+    record = train_in(folder, tiny_root, *TRAIN_ONLY, "image_size=[48,40]", "datamodule.mean=[0.4,0.4,0.4]")
     return ["lightning_module=distiller", f"lightning_module.teacher={record['checkpoint']}", *TRAIN_ONLY]
 
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 import callbacks.slimming
 from lightning_modules.classifier import TrashClassifier
-from tests.harness import Run, assert_same_weights, stop_after
+from tests.harness import BACKBONE, Run, assert_same_weights, stop_after, train_in
 from trashlite.compression.macs import count_macs
 from trashlite.compression.slimming import slim
 from trashlite.errors import UserError
 
+OTHERS = ("mobilenetv3_small_050", "shufflenetv2_x0_25", "ghostnet_050", "lite0_cut")
 SLIM = ("experiment=slim", "test=false", "trainer.max_epochs=2", "threads=1")
 
 
@@ -27,27 +28,26 @@ def counted(model: TrashClassifier) -> int:
     return count_macs(model.model, (3, 32, 32)).flop_counter_macs
 
 
-def train(quick_run: Run, *network: str, folder: str = "wide") -> str:
+@pytest.fixture(scope="module")
+def wide(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Checkpoint of a network that was trained for an epoch."""
-    return quick_run(*network, "callbacks.early_stopping=null", "test=false", "predict=false", folder=folder)[
-        "checkpoint"
-    ]
-
-
-@pytest.fixture
-def wide(quick_run: Run) -> str:
-    return train(quick_run, "backbone=lite0_cut", "backbone.name=lite0_cut", "backbone.kwargs.stages=2")
+    network = ("backbone=lite0_cut", "backbone.name=lite0_cut", "backbone.kwargs.stages=2")
+    return train_in(tmp_path_factory.mktemp("wide"), tiny_root, *network, "test=false", "predict=false")["checkpoint"]
 
 
 @pytest.mark.parametrize(
     "backbone",
     [
-        "mobilenetv3_small_050",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lite0_cut", "shufflenetv2_x0_25", "ghostnet_050")),
+        BACKBONE,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS),
     ],
 )
-def test_slim_submit_decompose_and_slim_again(quick_run: Run, backbone: str, tmp_path: Path) -> None:
-    wide = train(quick_run, f"backbone.name={backbone}")
+def test_slim_submit_decompose_and_slim_again(
+    quick_run: Run, trained: dict[str, Any], backbone: str, tmp_path: Path
+) -> None:
+    if backbone != BACKBONE:
+        trained = quick_run(f"backbone.name={backbone}", "test=false", "predict=false", folder="wide")
+    wide = trained["checkpoint"]
     record = quick_run(*SLIM, f"checkpoint={wide}", folder="slim", bare=True)
     model = load(record["checkpoint"])
     assert 0.9 * 0.6 <= counted(model) / counted(load(wide)) <= 0.6

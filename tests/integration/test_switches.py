@@ -46,9 +46,8 @@ def test_training_that_ends_before_a_validation_is_refused(quick_run: Run) -> No
 
 
 def test_submitting_decodes_only_what_it_predicts(
-    quick_run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    quick_run: Run, trained: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trained = quick_run("test=false", "predict=false")
     cache = tmp_path / "fresh"
     with caplog.at_level("INFO"):
         quick_run(

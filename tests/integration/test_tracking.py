@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import BACKBONE
 from tests.wandb_reader import find_offline_runs, read_offline_run
 from trashlite.errors import UserError
 
@@ -19,7 +20,7 @@ def test_a_run_logs_config_figures_and_pictures(quick_run: Callable[..., dict[st
     run = read_offline_run(folder)
     assert run.exit_code == 0
     assert (run.group, run.job_type, sorted(run.tags)) == ("mine", "train", ["one", "two"])
-    assert run.config["backbone"]["name"] == "lcnet_035"
+    assert run.config["backbone"]["name"] == BACKBONE
     assert run.config["trainer"]["max_epochs"] == 2
     assert [row["epoch"] for row in run.history if "train/loss" in row] == [0, 1]
     for name in ("val/f1", "test/f1", "test/score", "model/macs", "model/params"):
