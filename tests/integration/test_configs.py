@@ -1,6 +1,6 @@
 """Every YAML composes, and what it names can be built."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -22,22 +22,41 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (PROJECT / "conf" / group).glob("*.yaml") if not path.stem.startswith("_"))
 
 
+@cache
+def composed(*overrides: str) -> DictConfig:
+    """A configuration that several tests look at: change only copies of it."""
+    config = compose_config(*overrides, hydra=True)
+    OmegaConf.set_readonly(config, True)
+    return config
+
+
 @pytest.mark.parametrize("group", ["experiment", "debug"])
 def test_every_overlay_composes_and_changes_something(group: str) -> None:
-    plain = compose_config()
+    def settings(*overrides: str) -> dict:
+        return {key: value for key, value in composed(*overrides).items_ex(resolve=False) if key != "hydra"}
+
     for option in options(group):
-        assert compose_config(f"{group}={option}") != plain, option
+        assert settings(f"{group}={option}") != settings(), option
 
 
 @pytest.mark.parametrize("sweep", options("sweep"))
 def test_every_sweep_composes_and_its_objectives_have_directions(sweep: str) -> None:
-    cfg = compose_config(f"+sweep={sweep}", hydra=True)
+    cfg = composed(f"+sweep={sweep}")
     sweeper = cfg.hydra.sweeper
     assert len(sweeper.directions) == len(cfg.objective)
     assert sweeper.pruner is None or len(sweeper.directions) == 1  # Optuna prunes by one objective only
     assert callable(get_method(sweeper.custom_search_space))
     assert isinstance(instantiate(sweeper.sampler), BaseSampler)
     assert compose_config(f"+sweep={sweep}", *sweeper.promote_overrides, hydra=True) != cfg
+
+
+def in_folder(folder: Path, *overrides: str) -> DictConfig:
+    """A configuration of the program itself, of a run in `folder` on photographs there, by the CPU."""
+    config = OmegaConf.masked_copy(composed(*overrides), [key for key in composed(*overrides) if key != "hydra"])
+    OmegaConf.set_readonly(config, False)
+    for key, value in {"output_dir": folder, "datamodule.root": folder, "trainer.accelerator": "cpu"}.items():
+        OmegaConf.update(config, key, str(value))
+    return config
 
 
 @pytest.mark.parametrize("loss", options("loss"))
@@ -50,7 +69,7 @@ def test_every_loss_is_built(loss: str) -> None:
 def test_every_callback_is_in_the_default_list_and_is_built(callback: str, tmp_path: Path) -> None:
     from pytorch_lightning import Callback
 
-    callbacks = compose_config(f"output_dir={tmp_path}").callbacks
+    callbacks = in_folder(tmp_path).callbacks
     assert isinstance(instantiate(callbacks[callback]), Callback)
 
 
@@ -58,7 +77,7 @@ def test_every_callback_is_in_the_default_list_and_is_built(callback: str, tmp_p
 def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
     from pytorch_lightning import Trainer
 
-    config = compose_config(f"trainer={trainer}", f"output_dir={tmp_path}", "trainer.accelerator=cpu").trainer
+    config = in_folder(tmp_path, f"trainer={trainer}").trainer
     assert isinstance(instantiate(config, logger=False), Trainer)
 
 
@@ -68,8 +87,8 @@ def test_every_trainer_is_built(trainer: str, tmp_path: Path) -> None:
 def test_every_overlay_is_built(group: str, option: str, tmp_path: Path) -> None:
     from pytorch_lightning import Callback, Trainer
 
-    given = ("backbone.pretrained=false", "datamodule.root=photos")
-    cfg = compose_config(f"{group}={option}", *given, f"output_dir={tmp_path}", "trainer.accelerator=cpu")
+    cfg = in_folder(tmp_path, f"{group}={option}")
+    OmegaConf.update(cfg, "backbone.pretrained", False)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     assert all(isinstance(callback, Callback) for callback in callbacks)
     assert isinstance(instantiate(cfg.trainer, callbacks=callbacks, logger=False), Trainer)
@@ -88,8 +107,7 @@ def test_every_overlay_is_built(group: str, option: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("group", ["experiment", "debug", "sweep", "augmentation", "lightning_module"])
 def test_every_shipped_overlay_is_known_to_the_schema(group: str, tmp_path: Path) -> None:
     for option in options(group):
-        config = compose_config(f"{'+' * (group == 'sweep')}{group}={option}", f"output_dir={tmp_path}")
-        OmegaConf.update(config, "datamodule.root", str(tmp_path))
+        config = in_folder(tmp_path, f"{'+' * (group == 'sweep')}{group}={option}")
         check_settings(OmegaConf.to_container(config), partial(plain_value, config))
 
 
@@ -114,6 +132,6 @@ def test_image_size_reaches_the_data(image_size: str) -> None:
 
 def test_no_two_runs_of_a_recipe_share_a_folder_and_shipped_starts_exist() -> None:
     for experiment in options("experiment"):
-        cfg = compose_config(f"experiment={experiment}", hydra=True)
+        cfg = composed(f"experiment={experiment}")
         assert cfg.hydra.run.dir.startswith("logs/runs/"), experiment
         assert cfg.checkpoint is None or "<run folder" in cfg.checkpoint or (PROJECT / cfg.checkpoint).is_file()

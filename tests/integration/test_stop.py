@@ -16,6 +16,8 @@ sys.argv[0] = {file!r}
 sys.path.insert(0, {project!r})
 before, _ = open({file!r}).read().split("if __name__")
 exec(compile(before, {file!r}, "exec"))
+from hydra.errors import InstantiationException
+from trashlite.errors import UserError
 def run(cfg, overrides):
     {job}
 main()
@@ -47,10 +49,32 @@ def test_a_signal_ends_the_run_with_a_record_a_hint_and_an_exit_code(name: str, 
 
 def test_a_signal_stops_all_jobs_of_a_multirun(tmp_path: Path) -> None:
     job = "os.kill(os.getpid(), signal.SIGTERM)"
-    result = program(tmp_path, job, "-m", "seed=1,2", "hydra.sweep.dir=jobs")
+    result = program(tmp_path, job, "-m", "seed=1,2", "logger.wandb=null", "hydra.sweep.dir=jobs")
     assert result.returncode == 143
     assert state(tmp_path / "jobs" / "0") == "unfinished"
     assert not (tmp_path / "jobs" / "1").exists()
+
+
+def test_a_mistake_that_only_a_running_job_sees_stands_alone(tmp_path: Path) -> None:
+    job = "raise InstantiationException('Error in call to target') from UserError('There is no optimizer adamx.')"
+    result = program(tmp_path, job)
+    assert result.returncode == 1
+    assert "adamx" in result.stderr.splitlines()[0]
+    assert "Error executing" not in result.stderr
+    assert "HYDRA_FULL_ERROR" not in result.stderr
+
+
+def test_a_failed_job_of_a_multirun_neither_stops_the_others_nor_counts_as_success(tmp_path: Path) -> None:
+    job = "if cfg.optimizer.name == 'adamx': raise UserError('There is no optimizer adamx.')\n"
+    job += "    return {'val/f1': 0.5, 'model/macs': 1e6}, (0.5, 1e6)"
+    result = program(tmp_path, job, "-m", "optimizer.name=adamx,adamw", "logger.wandb=null", "hydra.sweep.dir=sweep")
+    assert result.returncode == 1
+    assert [state(tmp_path / "sweep" / str(number)) for number in range(2)] == ["failed", "completed"]
+    table = " ".join(result.stderr.split())
+    assert "1 completed, 1 failed" in table
+    assert "job 0 failed: " in table
+    assert "adamx" in table
+    assert "Traceback" not in result.stderr
 
 
 def test_a_full_disk_is_one_message(tmp_path: Path) -> None:

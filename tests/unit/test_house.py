@@ -2,23 +2,17 @@
 
 import ast
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import HANGS, PROJECT
+from tests.harness import PROJECT
 
 FACES = {"callbacks", "datamodules", "hydra_plugins", "lightning_modules", "loggers"}
 TWO_LEVELS = {"trashlite", "hydra_plugins"}  # of these each package is a room of its own
 TRAINING = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "wandb"}
-LIBRARY = (
-    *("backbones", "compression", "data", "deployment", "network", "losses"),
-    *("metrics", "batch_metrics", "distillation"),
-)
 
 
 def sources() -> dict[str, Path]:
@@ -87,31 +81,6 @@ def test_the_library_knows_no_lightning_hydra_or_wandb_and_optuna_only_in_sweeps
         or (name.split(".")[0] in {"optuna", "omegaconf"} and room(module) != "trashlite.sweeps")
     ]
     assert strangers == []
-
-
-def test_the_library_is_imported_where_lightning_hydra_and_wandb_are_not_installed() -> None:
-    missing = sorted(TRAINING | {"omegaconf", "optuna"})
-    program = f"""
-import importlib, pkgutil, sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {missing}:
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Missing())
-for name in {LIBRARY}:
-    module = importlib.import_module(f"trashlite.{{name}}")
-    for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"{{module.__name__}}."):
-        if not inner.name.endswith(("__main__", ".infer")):  # programs
-            importlib.import_module(inner.name)
-from trashlite.deployment import Predictor
-from trashlite.compression import count_macs, fold_batchnorm
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=HANGS, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

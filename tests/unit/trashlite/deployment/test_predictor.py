@@ -1,7 +1,5 @@
 """The predictor beside what training and `make submit` compute."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.harness import PROJECT
 from trashlite.calibration import Calibration, write_calibration
 from trashlite.data.decode import BadImageError, decode, decode_settings
 from trashlite.data.preprocess import preprocess
@@ -82,26 +79,6 @@ def test_a_calibration_beside_the_checkpoint_is_used(
     answer = calibrated(files[0])
     np.testing.assert_allclose(list(answer.probabilities.values()), (logits / 3).softmax(1)[0], atol=1e-6)
     assert answer.label == "unknown"
-
-
-def test_neither_lightning_nor_hydra_is_needed(tiny_checkpoint: Path, files: list[Path], tmp_path: Path) -> None:
-    for name in ("pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb", "optuna"):
-        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} must not be imported')")
-    program = (
-        "import sys; from trashlite.deployment import Predictor\n"
-        "print(Predictor.from_checkpoint(sys.argv[1])(sys.argv[2]).label)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tiny_checkpoint), str(files[0])],
-        env={"PYTHONPATH": f"{tmp_path}:{PROJECT}"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() in ("Glass", "Metal", "Plastic bag")
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "box"])
