@@ -30,7 +30,8 @@ def no_job_afterwards() -> Iterator[None]:
 
 def prepare(folder: Path, *given: str) -> tuple[Search, CallingLauncher]:
     """The search of a command line whose jobs only count and return numbers."""
-    config = compose_config(*given, f"hydra.sweep.dir={folder}", "hydra.mode=MULTIRUN", hydra=True)
+    fixed = (f"hydra.sweep.dir={folder}", "hydra.mode=MULTIRUN", f"hydra.sweeper.storage=journal:{folder / 'journal'}")
+    config = compose_config(*fixed, *given, hydra=True)
     HydraConfig.instance().set_config(config)
     settings: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     for name in ("_target_", "_recursive_", "_convert_"):

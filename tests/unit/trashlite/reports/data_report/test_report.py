@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,10 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trashlite.data.audit import shortcuts
 from trashlite.data.relabel import Verdicts
 from trashlite.errors import UserError
 from trashlite.reports.data_report import __main__ as command
+from trashlite.reports.data_report import report
 from trashlite.reports.data_report.report import write_report
+from trashlite.reports.pictures import save_figure
 from trashlite.reports.predictions import write_predictions
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
@@ -47,6 +51,13 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+@pytest.fixture(autouse=True)
+def few_trees_and_coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a report's time goes into them, and no test here asks for more."""
+    monkeypatch.setattr(shortcuts, "TREES", 3)
+    monkeypatch.setattr(report, "save_figure", partial(save_figure, dpi=40))
 
 
 def read(folder: Path) -> tuple[Reader, dict]:
