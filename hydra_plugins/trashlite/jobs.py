@@ -125,6 +125,9 @@ def with_seed(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
+FIRST_FILES = 2**16  # bytes: more than the settings of any run
+
+
 class CheckOutputFolder(Callback):
     """Stop with one clear line before a folder is made: it cannot be written, or a file to start from is missing."""
 
@@ -144,8 +147,8 @@ class CheckOutputFolder(Callback):
     def check(folder: str, key: str) -> None:
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(FIRST_FILES))  # Hydra's own, of whose failure it would tell by a traceback
         except OSError as error:
             sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
             sys.exit(1)

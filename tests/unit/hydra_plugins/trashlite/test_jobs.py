@@ -1,4 +1,7 @@
-"""Facts that a job of a sweep knows of itself."""
+"""Facts that a job knows of itself and of its folder."""
+
+import resource
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +18,21 @@ def test_only_a_trial_prints_nothing(
     with jobs.quiet_trial():
         print("Result")
     assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("room", [0, 2000])
+def test_a_disk_without_room_for_the_first_files_is_told_in_a_line(
+    room: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(SystemExit):
+            jobs.CheckOutputFolder.check(str(tmp_path / "run"), "hydra.run.dir")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Cannot write to {tmp_path / 'run'}: ")
+    assert line.endswith("Choose another folder with hydra.run.dir=PATH.")
+    jobs.CheckOutputFolder.check(str(tmp_path / "run"), "hydra.run.dir")
+    assert list((tmp_path / "run").iterdir()) == []
