@@ -71,9 +71,13 @@ class TolerantWandbLogger(WandbLogger):
 
         mode, reason = choose_mode(self._mode)
         for attempt in dict.fromkeys((mode, "offline", "disabled")):
-            resume = "allow" if self._id and attempt == "online" else None
+            init = {**self._wandb_init, "mode": attempt, "resume": None}
+            if attempt == "online":
+                init["resume"] = "allow" if self._id else None
+            else:  # without a server there is only W&B's own process to wait for, and the machine may be busy
+                init["settings"] = {key: value for key, value in init["settings"].items() if key != "init_timeout"}
             try:
-                run = wandb.init(**{**self._wandb_init, "mode": attempt, "resume": resume})
+                run = wandb.init(**init)
                 break
             except Exception as error:
                 log.warning("W&B could not start %s (%s).", attempt, first_line(error))

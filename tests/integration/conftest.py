@@ -50,8 +50,8 @@ def wandb_offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Temp
 def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Run `python run.py ARGUMENTS` in `tmp_path` to its end."""
 
-    def call(*arguments: str, timeout: float = HANGS) -> subprocess.CompletedProcess:
+    def call(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, str(PROJECT / "run.py"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS, check=False)
 
     return call

@@ -21,7 +21,7 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
     root = render_root(tmp_path / "root", {**counts, "test/NoLabel": 5})
     settings = ["datamodule=trash", f"datamodule.root={root}", *QUICK, "logger.wandb=null"]
     settings += ["datamodule.batch_size=8", "datamodule.eval_batch_size=2"]
-    result = shell(*settings, "trainer.devices=2", "trainer.max_epochs=2", "hydra.run.dir=two", timeout=300)
+    result = shell(*settings, "trainer.devices=2", "trainer.max_epochs=2", "hydra.run.dir=two")
     assert result.returncode == 0, result.stderr
     both = result.stdout + result.stderr
     assert both.count(" I   2/2  ") == 1
@@ -44,7 +44,7 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
     assert losses[-1] == pytest.approx(min(losses[:2], key=lambda loss: abs(loss - losses[-1])), rel=1e-5)
 
     checkpoint = f"checkpoint={record['checkpoint']}"
-    result = shell(*settings, "fit=false", checkpoint, "hydra.run.dir=one", timeout=300)
+    result = shell(*settings, "fit=false", checkpoint, "hydra.run.dir=one")
     assert result.returncode == 0, result.stderr
     alone = json.loads((tmp_path / "one" / "run.json").read_text())
     assert {name: record[name] for name in FIGURES} == {name: alone[name] for name in FIGURES}
@@ -53,7 +53,7 @@ def test_two_devices_train_and_the_first_evaluates_every_image_once(
 
 def test_a_multirun_on_two_devices_is_refused_before_training(shell: Callable, tiny_root: Path) -> None:
     settings = ["datamodule=trash", f"datamodule.root={tiny_root}", *QUICK, "logger.wandb=null"]
-    result = shell("-m", *settings, "trainer.devices=2", "optimizer.lr=1e-3", "hydra.sweep.dir=sweep", timeout=300)
+    result = shell("-m", *settings, "trainer.devices=2", "optimizer.lr=1e-3", "hydra.sweep.dir=sweep")
     assert result.returncode == 1
     assert "trainer.devices=1" in result.stderr
     assert "train loss" not in result.stdout + result.stderr

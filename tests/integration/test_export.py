@@ -19,7 +19,7 @@ def test_a_run_exports_its_best_checkpoint_and_returns_its_latency(
     monkeypatch.setattr(compare, "CALLS", 3)
     record = quick_run("export=[onnx]", "objective=[val/f1,val/latency_ms]", "predict=false")
     assert record["objective"] == (record["val/f1"], record["val/latency_ms"])
-    assert 0 < record["val/latency_ms"] < 1000
+    assert record["val/latency_ms"] > 0
     content = json.loads((Path(record["export"]) / "export.json").read_text())
     reference, onnx = content["rows"]
     assert reference["judgement"]["f1"] == pytest.approx(record["val/f1"], abs=1e-6)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PROJECT, QUICK
+from tests.harness import HANGS, PROJECT, QUICK
 from tests.wandb_reader import find_offline_runs, read_offline_run
 
 Shell = Callable[..., subprocess.CompletedProcess]
@@ -37,9 +37,7 @@ def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_pat
         "test=false",
         "predict=false",
     ]
-    result = shell(
-        "-m", *settings, "backbone.name=lcnet_035,shufflenetv2_x0_25", "hydra.sweep.dir=the sweep", timeout=300
-    )
+    result = shell("-m", *settings, "backbone.name=lcnet_035,shufflenetv2_x0_25", "hydra.sweep.dir=the sweep")
     assert result.returncode == 0, result.stderr
     sweep = tmp_path / "the sweep"
     assert "page: " in result.stderr
@@ -55,14 +53,14 @@ def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_pat
 
     yaml = (sweep / "experiment" / "best_experiment.yaml").read_text()
     command = next(line for line in yaml.splitlines() if "--config-dir" in line).lstrip("# ")
-    result = shell(*shlex.split(command)[2:], "logger.wandb=null", "hydra.run.dir=again", timeout=300)
+    result = shell(*shlex.split(command)[2:], "logger.wandb=null", "hydra.run.dir=again")
     assert result.returncode == 0, result.stderr
     assert figures(tmp_path / "again") == figures(best)
 
 
 def test_make_report_names_a_folder_that_is_not_there() -> None:
     command = ["make", "--no-print-directory", "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder"]
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=HANGS, check=False)
     assert result.returncode != 0
     [line] = result.stdout.splitlines()
     assert line.startswith("There is no folder no/such folder.")

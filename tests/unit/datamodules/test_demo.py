@@ -17,6 +17,7 @@ from PIL import Image
 
 from datamodules import demo
 from datamodules.demo import MARKER, TRAIN_COUNTS, DemoDataModule, render_demo
+from tests.harness import HANGS
 from trashlite.data.rendering import scene, share
 from trashlite.data.rendering.objects import DRAW, draw_object
 from trashlite.errors import UserError
@@ -156,7 +157,7 @@ def test_killed_in_the_middle_then_rendered_whole(small: Path, tmp_path: Path) -
     root, in_the_middle = tmp_path / "set", CONTEXT.Event()
     child = CONTEXT.Process(target=render_some, args=(root, in_the_middle))
     child.start()
-    assert in_the_middle.wait(timeout=300)
+    assert in_the_middle.wait(timeout=HANGS)
     child.kill()
     child.join()
     assert list(tmp_path.glob(".set.rendering-*"))

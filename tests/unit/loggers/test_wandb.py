@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -170,6 +171,21 @@ def test_a_server_that_does_not_answer_means_offline(
     assert run.values("a") == [1]
     assert [level for level, _ in said(caplog)] == ["WARNING", "INFO"]
     assert "W&B: offline (could not start online)" in said(caplog)[1][1]
+
+
+def test_only_a_server_is_waited_for_impatiently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, waited = wandb.init, {}
+
+    def broken(mode: str, settings: dict[str, Any], **others: Any) -> Any:
+        waited[mode] = settings.get("init_timeout")
+        if mode != "disabled":
+            raise OSError
+        return start(mode=mode, settings=settings, **others)
+
+    monkeypatch.setattr(wandb, "init", broken)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    job(tmp_path, init_timeout=7).log_metrics({"a": 1})
+    assert waited == {"online": 7, "offline": None, "disabled": None}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the service with pgrep")

@@ -2,6 +2,7 @@ import copy
 import errno
 import itertools
 import os
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.distiller import training_images
+from tests.harness import HANGS
 from trashlite import teacher_outputs as module
 from trashlite.data.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
 from trashlite.errors import UserError
@@ -186,12 +188,12 @@ def test_two_at_once_ask_once(situation: Situation, monkeypatch: pytest.MonkeyPa
 
     def asked_while_the_other_waits(self: Teacher, images: Tensor) -> Tensor:
         if not self.shown:
-            both.wait(timeout=300)
+            both.wait(timeout=HANGS)
         return forward(self, images)
 
     def lock(path: Path, what: str) -> Any:
         if next(calls) == 1:
-            both.wait(timeout=300)
+            both.wait(timeout=HANGS)
         return locked(path, what)
 
     monkeypatch.setattr(Teacher, "forward", asked_while_the_other_waits)
@@ -241,7 +243,7 @@ def test_a_full_disk_is_told(situation: Situation, monkeypatch: pytest.MonkeyPat
 def test_the_time_it_took_is_told(situation: Situation, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     situation.ask(situation.datamodule())
-    assert "The teacher took 0.0 minutes" in caplog.text
+    assert re.search(r"The teacher took \d+\.\d minutes", caplog.text)
     caplog.clear()
     situation.ask(situation.datamodule())
     assert "2 views of 24 images were there" in caplog.text

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hydra_plugins.trashlite import report
 from hydra_plugins.trashlite.report import report_to
-from tests.harness import PROJECT
+from tests.harness import HANGS, PROJECT
 from tests.sweep_folder import write_job
 
 
@@ -33,7 +33,7 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_command_line_wants_one_folder() -> None:
     command = [sys.executable, "-m", "hydra_plugins.trashlite.report"]
-    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+    answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=HANGS, check=False)
     assert answer.returncode == 1
     assert "Which folder?" in answer.stderr
 
