@@ -133,13 +133,13 @@ def test_ready_cache_needs_no_right_to_write(root: Path, tmp_path: Path) -> None
 # Opens the cache of a root in a process of its own. Prints a line before that and one when the first image is read,
 # then waits for a line; last, how many images that process decoded.
 SCRIPT = """
-import sys
+import sys, threading
 from pathlib import Path
 import trashlite.data.cache as cache
 root, cache_dir = map(Path, sys.argv[1:])
-decode, read = cache.decode, []
+decode, read, first = cache.decode, [], threading.Lock()
 def decode_when_told(path, **settings):
-    if not read:
+    if first.acquire(blocking=False):  # of several threads
         print("reading", flush=True)
         sys.stdin.readline()
     read.append(path)
