@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from trashlite.metrics import competition_score
 from trashlite.reports.pictures import plain_text
-from trashlite.reports.sweep.pictures import FRONT, OTHER, PROMOTED, PRUNED, NothingToShow, new_figure
+from trashlite.reports.sweep.pictures import FRONT, OTHER, PROMOTED, PRUNED, NothingToShow, legend_above, new_figure
 from trashlite.reports.sweep.records import Job
 from trashlite.reports.sweep.table import SweepTable
 
@@ -48,15 +48,7 @@ def front_figure(table: SweepTable, constants: dict[str, float], data: str) -> F
     draw_untrained(axes, [job.macs for job in jobs if job.state == "pruned" and job.f1 is None and job.macs])
     axes.set_xlabel("MACs of one image (millions)")
     axes.set_ylabel("val F1 (macro)")
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=4,
-        fontsize=7.5,
-        frameon=False,
-        handletextpad=0.2,
-        columnspacing=1.2,
-    )
+    legend_above(axes, columns=4)
     best = sorted(front, key=lambda job: (job.score is None, job.score or 0))[:LABELLED]
     label_points(axes, [point_name(job) for job in best], place(best), place(known))
     return figure

@@ -56,15 +56,7 @@ def history_figure(jobs: Sequence[Job]) -> Figure:
         )
     panels[-1].set_xlabel("job, in the order of their numbers")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    panels[0].legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=5,
-        fontsize=7.5,
-        frameon=False,
-        handletextpad=0.3,
-        columnspacing=1.2,
-    )
+    legend_above(panels[0], columns=5)
     return figure
 
 
@@ -136,3 +128,16 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """The legend in one small line above the axes, where it hides no point."""
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=columns,
+        fontsize=7.5,
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
