@@ -1,7 +1,9 @@
 """README.md and docs/recipes.md say of the shipped networks what their records say."""
 
+import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +24,17 @@ def test_tables_repeat_the_records(document: str) -> None:
             assert key not in record or format(record[key], form) in cells, (name, key)
         if name in HELD_OUT:
             assert f"| {HELD_OUT[name]:.3f} |" in cells, name
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in RESULTS.glob("*/submission_info.json")), ids=lambda folder: folder.name
+)
+def test_submissions_are_of_the_checkpoint_beside_them(folder: Path) -> None:
+    """Of the final network, trained on train and val, where there is one."""
+    info = json.loads((folder / "submission_info.json").read_text(encoding="utf-8"))
+    checkpoint = folder / ("final.ckpt" if (folder / "final.ckpt").is_file() else "best.ckpt")
+    assert info["checkpoint"] == str(checkpoint.relative_to(PROJECT))
+    assert info["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    submission = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
+    assert submission["macs"] == info["macs"]["thop"]
+    assert len(submission["submission"]) == 2040
