@@ -1,5 +1,6 @@
 """Targets of the Makefile that handle files of their user."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.Complete
         capture_output=True,
         text=True,
         timeout=HANGS,
+        env={"PATH": os.environ["PATH"]},  # not what a `make test ARGS=…` around it hands on
         check=False,
     )
 
