@@ -41,6 +41,8 @@ def main() -> None:
     checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt")
     data = checkpoint["config"]["datamodule"]
     folders = {str(data["root"]): "PATH", str(data["cache_dir"]): "data/cache", str(run.parent): "logs"}
+    if teacher := checkpoint["config"]["lightning_module"].get("teacher"):
+        folders[str(Path(teacher).parents[2])] = "logs"  # of <its run>/checkpoints/best.ckpt
     kept = without_folders({key: checkpoint[key] for key in KEPT}, folders)
     is_final = record.get("split") == "all"
     name = sys.argv[3] if sys.argv[3:] else "final" if is_final else "run"
