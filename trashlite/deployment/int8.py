@@ -2,7 +2,8 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,19 @@ class Quantiser:
 
     def __init__(self, source: Path, spec: ExportSpec) -> None:
         self.source, self.spec = source, spec
-        nodes = onnx.load(source).graph.node
-        self.layers = [node.name for node in nodes if node.op_type in LAYERS]
-        first = next(number for number, node in enumerate(nodes) if node.op_type in LAYERS)
-        self.normalisation = [node.name for node in nodes[:first]]
+        self.normalisation: list[str] = []
+        # A layer with what follows it (activation, gate, sum): in float32 alone, its output would be rounded after all.
+        self.layers: dict[str, list[str]] = {}
+        part = self.normalisation
+        for node in onnx.load(source).graph.node:
+            if node.op_type in LAYERS:
+                part = self.layers[node.name] = []
+            part.append(node.name)
         chosen = np.random.default_rng(0).permutation(len(spec.train.pixels))[:CALIBRATION_IMAGES]
         self.images = spec.train.pixels[np.sort(chosen)]
         self.expected = run_model(onnx.load(source), spec.val.pixels)
 
-    def quantise(self, float_layers: Sequence[str]) -> onnx.ModelProto:
+    def quantise(self, float_layers: Iterable[str]) -> onnx.ModelProto:
         """The model with all layers quantised but these."""
         target = self.source.with_name("int8.onnx")
         with quiet():
@@ -79,7 +84,10 @@ class Quantiser:
                 per_channel=True,  # of one scale for all, depthwise layers lose all they know
                 activation_type=QuantType.QUInt8,  # signed ones are half as fast on x86
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[*self.normalisation, *float_layers],
+                nodes_to_exclude=[
+                    *self.normalisation,
+                    *chain.from_iterable(map(self.layers.__getitem__, float_layers)),
+                ],
             )
         return onnx.load(target)
 

@@ -9,11 +9,12 @@ pytest.importorskip("onnxruntime", reason="make setup-deploy installs onnxruntim
 onnx = pytest.importorskip("onnx", reason="make setup-deploy installs onnx")
 
 from trashlite.deployment.data import open_labelled  # noqa: E402
-from trashlite.deployment.int8 import export  # noqa: E402
+from trashlite.deployment.int8 import Quantiser, export, run_model  # noqa: E402
+from trashlite.deployment.onnx import build_model  # noqa: E402
 from trashlite.deployment.predictor import Predictor  # noqa: E402
 from trashlite.deployment.spec import ExportSpec, LabelledImages  # noqa: E402
 from trashlite.errors import UserError  # noqa: E402
-from trashlite.network import read_checkpoint  # noqa: E402
+from trashlite.network import build_network, read_checkpoint  # noqa: E402
 
 
 def make_spec(checkpoint: Path, root: Path, cache: Path, max_drop: float) -> tuple[Predictor, ExportSpec]:
@@ -54,3 +55,16 @@ def test_a_drop_that_cannot_be_held_and_no_images_to_calibrate_with(
     empty = ExportSpec("tiny", spec.class_names, spec.preprocessing, [], none, spec.val)
     with pytest.raises(UserError, match="needs training images"):
         export(predictor.network, empty, tmp_path)
+
+
+def test_a_layer_goes_back_to_float_with_its_activation_and_gate(
+    tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    _, spec = make_spec(tiny_checkpoint, tiny_root, tmp_path / "cache", max_drop=0.0)
+    kwargs = {"blocks": ["ds_r1_k3_s2_c8", "ir_r2_k3_s2_e2_c12_se0.25"], "act_layer": "hard_swish", "stem_size": 8}
+    backbone = {"name": "block_net", "kwargs": kwargs, "pretrained": False, "weights": None}
+    onnx.save(build_model(build_network(backbone, len(spec.class_names)).eval(), spec), tmp_path / "float.onnx")
+    quantiser = Quantiser(tmp_path / "float.onnx", spec)
+    np.testing.assert_allclose(run_model(quantiser.quantise(quantiser.layers), spec.val.pixels), quantiser.expected)
+    rounded = run_model(quantiser.quantise([]), spec.val.pixels)
+    assert np.abs(rounded - quantiser.expected).max() > 1e-4
