@@ -20,8 +20,8 @@ from trashlite.compression.fold_batchnorm import fold_batchnorm
 from trashlite.compression.macs import count_macs
 
 HEADINGS = (
-    "recipe | input | MACs (thop / flop_counter) | parameters | F1, held out | F1, val | F1, val, all seeds | score "
-    "| minutes | ms an image, 1 thread | checkpoint"
+    "recipe | input | MACs (thop / flop_counter) | parameters | F1, held out | F1, val | seeds: mean ± sd (runs) "
+    "| score | minutes | ms an image, 1 thread | checkpoint"
 )
 TIMED_SECONDS = 2.0
 
@@ -49,9 +49,7 @@ def row(folder: Path) -> tuple[int, str]:
         f"{macs.params:,}",
         f"{held_out:.3f}" if held_out is not None else "",
         f"{shipped['val/f1']:.4f}" if "val/f1" in shipped else "",  # none where val was trained on
-        f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f}, {len(scores)} runs"
-        if scores[1:]
-        else f"{len(scores)} run",
+        f"{statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f} ({len(scores)})" if scores[1:] else "",
         f"{shipped['val/score']:.3f}" if "val/score" in shipped else "",
         f"{shipped['minutes']:.1f}",
         f"{milliseconds:.2f}",

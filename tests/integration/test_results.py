@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,18 @@ def test_tables_repeat_the_records(document: str) -> None:
             assert key not in record or format(record[key], form) in cells, (name, key)
         if name in HELD_OUT:
             assert f"| {HELD_OUT[name]:.3f} |" in cells, name
+
+
+def test_seeds_of_the_recipes_are_told_with_mean_and_spread() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|(.*)", (PROJECT / "docs" / "recipes.md").read_text(encoding="utf-8"), re.M)
+    told = 0
+    for name, cells in rows:
+        records = [RESULTS / name / "run.json", *sorted((RESULTS / name).glob("seed*.json"))]
+        scores = [json.loads(record.read_text(encoding="utf-8"))["val/f1"] for record in records]
+        if scores[1:]:
+            told += 1
+            assert f"| {statistics.mean(scores):.4f} ± {statistics.stdev(scores):.4f} ({len(scores)}) |" in cells, name
+    assert told
 
 
 @pytest.mark.parametrize(
