@@ -116,11 +116,7 @@ class Search:
             if count.finished >= self.n_trials:
                 log.info("Study %s: %s, %d failed.", self.study.study_name, state, count.given_up)
                 return
-            if count.given_up > self.settings.max_failure_rate * self.n_trials:
-                raise UserError(
-                    f"{count.given_up} trials failed, more than hydra.sweeper.max_failure_rate="
-                    f"{self.settings.max_failure_rate} of {self.n_trials} allows; {count.finished} are finished."
-                )
+            self.trials.check_failures(count, self.settings.max_failure_rate)
             if time.monotonic() > deadline:
                 log.warning("Time is over: %s. The same command goes on.", state)
                 return

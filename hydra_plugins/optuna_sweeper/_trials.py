@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from trashlite.errors import UserError
 from trashlite.sweeps.processes import Watch, read_marker, this_process
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,22 @@ class Trials:
         owner = trial.user_attrs.get(OWNER)
         patience = {} if owner else {"patience": NAMELESS_SECONDS}  # its process has just begun it, or was killed then
         return self.watch.is_gone(trial.number, owner, trial.user_attrs.get(BEAT), **patience)
+
+    def check_failures(self, count: Count, max_failure_rate: float) -> None:
+        """Check that not too many trials failed.
+
+        Raises:
+            UserError: with the whole reason of the last one.
+        """
+        if count.given_up <= max_failure_rate * self.n_trials:
+            return
+        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        last = [trial for trial in failed if GIVEN_UP in trial.user_attrs][-1]
+        raise UserError(
+            f"{count.given_up} trials failed, more than hydra.sweeper.max_failure_rate={max_failure_rate} of "
+            f"{self.n_trials} allows; {count.finished} are finished. The last, trial {last.number}: "
+            f"{last.user_attrs.get(ERROR, '')}"
+        )
 
     def end(self, trial: Trial, outcome: Outcome, is_user_stop: bool = False) -> None:
         """Tell the study how a trial ended; a stopped one is queued again, a failed one while it may be retried."""

@@ -105,9 +105,12 @@ def test_what_would_fail_again_is_not_tried_again(sweeps: Sweeps, error: Any) ->
 
 def test_too_many_failures_end_the_search(sweeps: Sweeps) -> None:
     def fails(job: dict[str, Any]) -> float:
-        raise RuntimeError("no")
+        raise RuntimeError("no space for a reason as long as this one on the line of a trial")
 
-    with pytest.raises(UserError, match=r"3 trials failed.*max_failure_rate=0.2 of 10.*0 are finished"):
+    expected = (
+        r"3 trials failed.*max_failure_rate=0.2 of 10.*0 are finished.*trial 2: .*no space .* the line of a trial"
+    )
+    with pytest.raises(UserError, match=expected):
         sweeps.run(fails, n_trials=10, max_retries=0)
     assert sweeps.states() == ["FAIL"] * 3
 
