@@ -1,5 +1,6 @@
 """Compose the program's configuration the way the shell does."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -42,6 +43,20 @@ def wait_for(happened: Callable[[], object], *processes: subprocess.Popen) -> No
         ended = [process.communicate()[0] for process in processes if process.poll() is not None]
         assert len(ended) < len(processes) or happened(), ended
         time.sleep(0.01)
+
+
+def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    """A target of the Makefile, in `folder`."""
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
+        env={"PATH": os.environ["PATH"]},  # not what a `make test ARGS=…` around it hands on
+        check=False,
+    )
 
 
 def train_in(folder: Path, root: Path, *overrides: str) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """Targets of the Makefile that handle files of their user."""
 
-import os
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tests.harness import HANGS, PROJECT
+from tests.harness import PROJECT, make
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
@@ -24,19 +22,6 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).touch()
     return tmp_path
-
-
-def make(folder: Path, *arguments: str, answer: str = "") -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=folder,
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=HANGS,
-        env={"PATH": os.environ["PATH"]},  # not what a `make test ARGS=…` around it hands on
-        check=False,
-    )
 
 
 def test_clean_removes_only_what_can_be_made_again(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The end of a sweep, from the shell: what it leaves, and that its best job can be run again."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import HANGS, PROJECT, QUICK
+from tests.harness import PROJECT, QUICK, make
 from tests.wandb_reader import find_offline_runs, read_offline_run
 
 Shell = Callable[..., subprocess.CompletedProcess]
@@ -60,16 +59,7 @@ def test_the_best_job_of_a_sweep_runs_again_to_the_same_f1(shell: Shell, tmp_pat
 
 
 def test_make_report_names_a_folder_that_is_not_there() -> None:
-    command = ["make", "--no-print-directory", "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder"]
-    result = subprocess.run(
-        command,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=HANGS,
-        env={"PATH": os.environ["PATH"]},  # not what a `make test ARGS=…` around it hands on
-        check=False,
-    )
+    result = make(PROJECT, "-o", "setup", "report", f"VENV={sys.prefix}", "DIR=no/such folder")
     assert result.returncode != 0
     [line] = result.stdout.splitlines()
     assert line.startswith("There is no folder no/such folder.")

@@ -3,7 +3,6 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +83,7 @@ class Quantiser:
                 per_channel=True,  # of one scale for all, depthwise layers lose all they know
                 activation_type=QuantType.QUInt8,  # signed ones are half as fast on x86
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[
-                    *self.normalisation,
-                    *chain.from_iterable(map(self.layers.__getitem__, float_layers)),
-                ],
+                nodes_to_exclude=self.normalisation + [node for layer in float_layers for node in self.layers[layer]],
             )
         return onnx.load(target)
 
