@@ -159,7 +159,8 @@ def test_teachers_are_averaged_in_their_log_probabilities(save_teacher: Callable
     logits, _ = student.ask_teachers({"image": images})
     each: list[Any] = [TrashClassifier.load_from_checkpoint(path).eval() for path in paths]
     mean = torch.stack([teacher(images).log_softmax(1) for teacher in each]).mean(0)
-    torch.testing.assert_close(logits.log_softmax(1), mean.log_softmax(1))
+    # Within rounding: the student's teachers have their BatchNorm folded.
+    torch.testing.assert_close(logits.log_softmax(1), mean.log_softmax(1), atol=1e-3, rtol=1e-3)
 
 
 class Watch(Callback):
@@ -185,7 +186,7 @@ def test_fit_leaves_the_teacher_alone_and_out_of_the_checkpoint(
     trainer.save_checkpoint(tmp_path / "student.ckpt")
 
     assert any(watch.teacher_trained) is False
-    expected = TrashClassifier.load_from_checkpoint(path).model.state_dict()
+    expected = load_teacher(path, student.class_names).network.state_dict()
     teacher: dict[str, Tensor] = student._teachers[0].network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in teacher.items())
     assert trainer.callback_metrics["train/soft_loss"] > 0
