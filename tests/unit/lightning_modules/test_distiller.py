@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from callbacks.ema import WarmUpEMA
@@ -161,6 +161,16 @@ def test_teachers_are_averaged_in_their_log_probabilities(save_teacher: Callable
     mean = torch.stack([teacher(images).log_softmax(1) for teacher in each]).mean(0)
     # Within rounding: the student's teachers have their BatchNorm folded.
     torch.testing.assert_close(logits.log_softmax(1), mean.log_softmax(1), atol=1e-3, rtol=1e-3)
+
+
+def test_a_teacher_has_its_batchnorm_folded(save_teacher: Callable[..., str]) -> None:
+    path = save_teacher()
+    network = load_teacher(path, CLASSES).network
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    assert all(not parameter.requires_grad for parameter in network.parameters())
+    images = torch.randn(3, 3, 32, 32)
+    expected = TrashClassifier.load_from_checkpoint(path).eval()(images)
+    torch.testing.assert_close(network(images), expected, atol=1e-3, rtol=1e-3)
 
 
 class Watch(Callback):
