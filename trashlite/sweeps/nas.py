@@ -13,7 +13,7 @@ from trashlite.backbones.block_net import LITE0_BLOCKS
 
 LANDSCAPES = ("24x36", "32x48", "40x56", "48x64")  # height x width
 FREE_SIDE = 12
-LAST_SIDE = 5
+LAST_SIDE = 2
 FULL_STEM_SIDE = 40  # images of at most this height may keep their resolution in the stem
 LITE0_FULL_STEM_SIDE, LITE0_FREE_SIDE = 24, 8  # its layers are wide
 # Of the stages, from the first: fewest and most channels, and their step.
@@ -45,10 +45,8 @@ TRASHNET: dict[str, Any] = {
 }
 TRASHNET_WIDTHS = ((8, 12, 16, 32, 96), (12, 16, 24, 40, 192))  # stem, three stages, head
 TRASHNET_INPUTS = (
-    {"input.resize_mode": "stretch", "input.side": 64},
-    {"input.resize_mode": "stretch", "input.side": 48},
-    {"input.resize_mode": "landscape", "input.landscape": "48x64"},
-    {"input.resize_mode": "landscape", "input.landscape": "32x48"},
+    *({"input.resize_mode": "stretch", "input.side": side} for side in (64, 48, 32, 24)),
+    *({"input.resize_mode": "landscape", "input.landscape": size} for size in ("48x64", "32x48", "24x36")),
 )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from tests.harness import compose_config
 from trashlite.backbones import create_backbone
 from trashlite.compression.macs import count_macs
-from trashlite.sweeps.nas import LITE0_BLOCKS, lite0_space, nas_space, shipped_cuts, shipped_networks
+from trashlite.sweeps.nas import LITE0_BLOCKS, TRASHNET_INPUTS, lite0_space, nas_space, shipped_cuts, shipped_networks
 
 SPACES = {"nas": nas_space, "nas_lite0": lite0_space}
 Point = tuple[dict[str, Any], dict[str, Any]]
@@ -76,17 +76,18 @@ def test_what_is_left_of_lite0_fits_its_weights() -> None:
     assert len(strides) > 3
 
 
-@pytest.mark.parametrize(("name", "first"), [("trashnet_1m", 0), ("trashnet_2m", 4)])
+@pytest.mark.parametrize(("name", "first"), [("trashnet_1m", 0), ("trashnet_2m", len(TRASHNET_INPUTS))])
 def test_a_search_begins_with_the_networks_made_by_hand(name: str, first: int) -> None:
-    """At 64x64 the point is the network itself, layer by layer."""
+    """Layer by layer, at each of its inputs."""
     base = compose_config("+sweep=nas")
-    points = shipped_networks(base)
     shipped = create_backbone(name, 9, kwargs={"drop_rate": 0.0}).eval()
-    drawn = build(base, nas_space(base, FixedTrial(points[first])))  # type: ignore[arg-type]
-    assert [(key, value.shape) for key, value in drawn.state_dict().items()] == [
-        (key, value.shape) for key, value in shipped.state_dict().items()
-    ]
-    assert count_macs(drawn, (3, 64, 64)).macs == count_macs(shipped, (3, 64, 64)).macs
+    for point in shipped_networks(base)[first : first + len(TRASHNET_INPUTS)]:
+        overrides = nas_space(base, FixedTrial(point))  # type: ignore[arg-type]
+        drawn, size = build(base, overrides), (3, *overrides["image_size"])
+        assert [(key, value.shape) for key, value in drawn.state_dict().items()] == [
+            (key, value.shape) for key, value in shipped.state_dict().items()
+        ]
+        assert count_macs(drawn, size).macs == count_macs(shipped, size).macs
 
 
 @pytest.mark.parametrize(("sweep", "start"), [("nas", shipped_networks), ("nas_lite0", shipped_cuts)])
