@@ -44,7 +44,7 @@ TRASHNET: dict[str, Any] = {
     **{f"stage{stage}.{key}": value for stage in range(3) for key, value in (("stride", 2), ("hard_swish", False))},
 }
 TRASHNET_WIDTHS = ((8, 12, 16, 32, 96), (12, 16, 24, 40, 192))  # stem, three stages, head
-TRASHNET_INPUTS = (
+TRASHNET_INPUTS: tuple[dict[str, Any], ...] = (
     *({"input.resize_mode": "stretch", "input.side": side} for side in (64, 48, 32, 24)),
     *({"input.resize_mode": "landscape", "input.landscape": size} for size in ("48x64", "32x48", "24x36")),
 )
