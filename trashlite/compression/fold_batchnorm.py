@@ -65,7 +65,10 @@ def fold_batchnorm(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     if kept:
         log.info("BatchNorm layers that were not folded: %s", ", ".join(kept))
     if not _equal(folded(image), expected):
-        raise UserError(f"Folding BatchNorm changed the output of {type(model).__name__}: set fold_batchnorm=false.")
+        raise UserError(
+            f"Folding BatchNorm changed the output of {type(model).__name__} by more than rounding. A run goes without "
+            "(fold_batchnorm=false); a teacher, `make predict` and `make export` take folded networks only."
+        )
     return folded.eval().to(parameter.device)
 
 
