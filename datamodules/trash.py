@@ -20,10 +20,10 @@ from trashlite.data.augmentation import BatchAugmentation
 from trashlite.data.augmentation.draws import image_keys, new_keys
 from trashlite.data.cache import BadImage, Rows
 from trashlite.data.dataset import CachedImages
-from trashlite.data.decode import Kernel, ResizeMode
+from trashlite.data.decode import ResizeKernel, ResizeMode
 from trashlite.data.folder import DataFolder, listed
 from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED
-from trashlite.data.preprocess import OVERSAMPLED, augmented_batch, evaluation_batch, preprocess
+from trashlite.data.preprocess import OVERSAMPLED, PICKED, augmented_batch, evaluation_batch, preprocess
 from trashlite.data.sampling import Sampling
 from trashlite.data.split import stratified_split
 from trashlite.errors import UserError
@@ -79,7 +79,7 @@ class TrashDataModule(pl.LightningDataModule):
         *,
         image_size: Sequence[int] = (64, 64),
         resize_mode: ResizeMode = "stretch",
-        resize_kernel: Kernel = "bilinear",
+        resize_kernel: ResizeKernel = "bilinear",
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
         batch_size: int = 64,
@@ -109,7 +109,7 @@ class TrashDataModule(pl.LightningDataModule):
             "split": Split,
             "on_bad_image": OnBadImage,
             "resize_mode": ResizeMode,
-            "resize_kernel": Kernel,
+            "resize_kernel": ResizeKernel,
             "sampling": Sampling,
         }
         for name, known in choices.items():
@@ -203,10 +203,12 @@ class TrashDataModule(pl.LightningDataModule):
         if self.hparams["train_fraction"] < 1 and len(train):
             kept, _ = stratified_split(train.targets, 1 - self.hparams["train_fraction"], self.hparams["seed"])
             train = train.subset(kept, train.bad)
-        if self.hparams["oversample"] > 1:
-            size = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
-            large = self.labelled_images({**self.preprocessing, "image_size": size})
-            train.also[OVERSAMPLED] = Rows(large.file, train.images.rows)
+        large = [side * self.hparams["oversample"] for side in self.preprocessing["image_size"]]
+        also: dict[str, dict[str, Any]] = {OVERSAMPLED: {"image_size": large}} if self.hparams["oversample"] > 1 else {}
+        if self.augmentation is not None and self.augmentation.camera.aliased:
+            also[PICKED] = {"image_size": large, "kernel": "nearest"}
+        for name, changes in also.items():
+            train.also[name] = Rows(self.labelled_images({**self.preprocessing, **changes}).file, train.images.rows)
         self.train_dataset = train
         self.class_counts = np.bincount(train.targets, minlength=len(self.class_names)).tolist()
         self.test_dataset = self.folder.test()

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 ResizeMode = Literal["stretch", "letterbox", "landscape"]
-Kernel = Literal["bilinear", "box"]
+ResizeKernel = Literal["bilinear", "box"]  # of networks
+Kernel = ResizeKernel | Literal["nearest"]
 
 DECODER_VERSION = 2  # part of the cache's key: raise it when the pixels that `decode` returns change
 PADDING = (114, 114, 114)
@@ -43,7 +44,8 @@ def decode(
         resize_mode: `stretch` ignores the aspect ratio; `letterbox` keeps it and pads with grey 114;
             `landscape` turns portrait images by 90 degrees, then stretches.
         kernel: `bilinear` is fast: it lets the JPEG decoder and whole-numbered averages do part of the shrinking,
-            which no other program repeats; `box` is Pillow's average of all pixels of the full image.
+            which no other program repeats; `box` is Pillow's average of all pixels of the full image, `nearest` its
+            choice of single ones.
 
     Returns:
         uint8 array (height, width, 3). Transparency lies on white; greys of 12 and 16 bits are scaled to 8.
@@ -147,6 +149,9 @@ def resize(
 
 
 def _shrink(image: Image.Image, size: tuple[int, int], kernel: Kernel) -> Image.Image:
-    if kernel == "box":
-        return image.resize(size, Image.Resampling.BOX)
+    match kernel:
+        case "box":
+            return image.resize(size, Image.Resampling.BOX)
+        case "nearest":
+            return image.resize(size, Image.Resampling.NEAREST)
     return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)

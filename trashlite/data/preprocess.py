@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomCamera
 from trashlite.data.augmentation.draws import keyed_draws, new_keys
 
-OVERSAMPLED = "oversampled"  # in a batch: the training images at a multiple of the network's size
+# In a batch: the training images at a multiple of the network's size, averaged and picked from the files' pixels.
+OVERSAMPLED, PICKED = "oversampled", "picked"
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ def augment(
 
 def evaluation_batch(batch: Mapping[str, Tensor], preprocessing: Mapping[str, Any]) -> dict[str, Tensor]:
     """The batch with its `image` as the network takes it, not augmented."""
-    kept = {name: values for name, values in batch.items() if name != OVERSAMPLED}
+    kept = {name: values for name, values in batch.items() if name not in (OVERSAMPLED, PICKED)}
     return {**kept, "image": preprocess(batch["image"], preprocessing)}
 
 
@@ -72,13 +73,16 @@ def augmented_batch(
     """The batch with its images augmented alike in all their sizes, normalised and mixed.
 
     Args:
-        batch: uint8 images (N, H, W, 3) by name, `target`, `index`; `OVERSAMPLED` stands in for `image`.
+        batch: uint8 images (N, H, W, 3) by name, `target`, `index`; `OVERSAMPLED` stands in for `image`, and
+            `PICKED` for some of them.
         sizes: preprocessing of each image by its name in the batch, `image` last.
         keys: see `augment`.
         classes: number of them, for the soft targets of mixed images.
     """
     batch = dict(batch)
     batch["image"] = batch.pop(OVERSAMPLED, batch["image"])
+    if PICKED in batch:
+        batch["image"] = augmentation.camera.choose(batch["image"], batch.pop(PICKED))
     for name, preprocessing in sizes.items():
         camera = augmentation.camera if name == "image" else None  # what a teacher sees stays clean
         batch[name] = augment(batch[name], augmentation, keys, preprocessing, camera)

@@ -113,6 +113,7 @@ class Camera(Part):
     targets: ClassVar = ("trashlite.data.augmentation.RandomCamera",)
 
     kernels: Share
+    aliased: Share = 0.0  # checkpoints of before do not have it
     exposure: Share
     white_balance: Share
     noise: Share

@@ -24,6 +24,8 @@ class RandomCamera(nn.Module):
 
     Args:
         kernels: share of the images whose resize takes another kernel than the average.
+        aliased: share of the images that come from picked pixels of the file, not from averaged ones (`choose`): what
+            lies between the pixels of a resize without antialiasing is lost before the kernels here could see it.
         exposure: factor of all channels, uniform in [1 - value, 1 + value].
         white_balance: factor of each channel, likewise.
         noise: standard deviation of the noise of a pixel, uniform in [0, value], of full scale 1.
@@ -37,6 +39,7 @@ class RandomCamera(nn.Module):
     def __init__(
         self,
         kernels: float = 0.0,
+        aliased: float = 0.0,
         exposure: float = 0.0,
         white_balance: float = 0.0,
         noise: float = 0.0,
@@ -45,6 +48,7 @@ class RandomCamera(nn.Module):
     ) -> None:
         super().__init__()
         self.kernels = check_between("camera.kernels", kernels, 0, 1)
+        self.aliased = check_between("camera.aliased", aliased, 0, 1)
         self.exposure = check_between("camera.exposure", exposure, 0, 1)
         self.white_balance = check_between("camera.white_balance", white_balance, 0, 1)
         self.noise = check_between("camera.noise", noise, 0, 1)
@@ -54,6 +58,10 @@ class RandomCamera(nn.Module):
     @property
     def is_on(self) -> bool:
         return bool(self.kernels or self.exposure or self.white_balance or self.noise or self.jpeg)
+
+    def choose(self, averaged: Tensor, picked: Tensor) -> Tensor:
+        """Each image from the pixels of one of two resizes of the same file, uint8 (N, H, W, 3)."""
+        return torch.where(draw_chance(averaged, self.aliased)[:, None, None, None], picked, averaged)
 
     @torch.no_grad()
     def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
