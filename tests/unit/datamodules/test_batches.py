@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from datamodules.trash import TrashDataModule
-from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomErasing, RandomGeometry
+from trashlite.data.augmentation import BatchAugmentation, Mixing, RandomCamera, RandomErasing, RandomGeometry
 from trashlite.data.decode import decode
+from trashlite.data.preprocess import normalise, to_unit
 
 
 class Trainer:
@@ -186,3 +188,37 @@ def test_oversampled_images_are_evaluated_at_their_own_size(tiny_root: Path, bui
         batches.append(each.on_after_batch_transfer(each.train_dataset.__getitems__([0, 5]), 0))
     assert batches[0].keys() == batches[1].keys()
     assert torch.equal(batches[0]["image"], batches[1]["image"])
+
+
+def test_picked_pixels_are_those_of_a_resize_without_antialiasing(tmp_path: Path, build: Callable) -> None:
+    """Every third of them, from the second on, is what `nearest` picks at a third of the size."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 120, 180, 3), dtype=np.uint8)
+    images = dict(zip("AB", noise, strict=True))
+    for name, pixels in images.items():
+        for part in ("train", "val"):
+            (tmp_path / "root" / part / name).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / "root" / part / name / "0.png")
+    augmentation = BatchAugmentation(camera=RandomCamera(aliased=1.0))
+    raw = build(tmp_path / "root", augmentation=augmentation, oversample=3).train_dataset.__getitems__([0, 1])
+    for picked, pixels in zip(raw["picked"], images.values(), strict=True):
+        expected = Image.fromarray(pixels).resize((12, 8), Image.Resampling.NEAREST)
+        np.testing.assert_array_equal(picked[1::3, 1::3], expected)
+
+
+@pytest.mark.parametrize("oversample", [1, 3])
+def test_a_share_of_the_training_images_is_of_picked_pixels(tiny_root: Path, build: Callable, oversample: int) -> None:
+    augmentation = BatchAugmentation(camera=RandomCamera(aliased=0.5))
+    datamodule = build(tiny_root, augmentation=augmentation, oversample=oversample)
+    raw = datamodule.train_dataset.__getitems__(list(range(len(datamodule.train_dataset))))
+
+    def averaged(name: str) -> Tensor:
+        pixels = torch.nn.functional.avg_pool2d(to_unit(raw[name]), oversample)
+        return normalise(pixels, datamodule.preprocessing)
+
+    choices = torch.stack([averaged("image" if oversample == 1 else "oversampled"), averaged("picked")])
+    torch.manual_seed(0)
+    batch = show(datamodule, 1)
+    assert "picked" not in batch
+    found = (batch["image"] - choices).abs().amax((2, 3, 4)) < 1e-5
+    assert found.any(0).all()  # each is one of the two
+    assert found.any(1).all()  # both occur

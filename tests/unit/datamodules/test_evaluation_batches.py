@@ -1,14 +1,15 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules.trash import TrashDataModule
+from trashlite.data.augmentation import BatchAugmentation
 
 
-class Blank(nn.Module):
-    def forward(self, images: Tensor, target: Tensor, *, num_classes: int) -> tuple[Tensor, Tensor]:
-        return torch.zeros_like(images), target
+class Blank(BatchAugmentation):
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.zeros_like(images)
 
 
 class Training:

@@ -218,6 +218,13 @@ def test_box_is_the_average_of_all_pixels_of_the_full_image(tmp_path: Path) -> N
     assert np.abs(decode(path, (6, 8)) - average).max() > 1
 
 
+def test_nearest_picks_pixels_of_the_full_image(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    path = saved(tmp_path / "x.jpg", Image.fromarray(noise), quality=95)
+    full = np.asarray(Image.open(path))
+    np.testing.assert_array_equal(decode(path, (6, 8), kernel="nearest"), full[10::20, 10::20])
+
+
 @pytest.mark.parametrize("mode", ["letterbox", "landscape"])
 def test_box_keeps_to_the_resize_mode(tmp_path: Path, mode: str) -> None:
     path = saved(tmp_path / "x.png", halves(20, 40, RED, BLUE))
