@@ -60,7 +60,7 @@ class SubmissionWriter(BasePredictionWriter):
         labels = [pl_module.class_names[int(i)] for i in logits.argmax(axis=1)]
         submission = dict(zip(names, labels, strict=True))
         temperature = ((self.checkpoint and read_calibration(self.checkpoint)) or Calibration()).temperature
-        probabilities = softmax(logits, temperature).max(axis=1).round(6).tolist()
+        probability = zip(names, softmax(logits, temperature).max(axis=1).round(6).tolist(), strict=True)
         fallback = pl_module.class_names[int(np.argmax(pl_module.hparams["class_counts"]))]
         unreadable = {bad.name: bad.why for bad in dataset.bad}
         submission |= dict.fromkeys(unreadable, fallback)
@@ -77,7 +77,7 @@ class SubmissionWriter(BasePredictionWriter):
             "unreadable": unreadable,
             "unreadable_label": fallback if unreadable else None,
             "temperature": temperature,
-            "probabilities": dict(sorted(zip(names, probabilities, strict=True))),
+            "probabilities": {name: value for name, value in sorted(probability) if name not in unreadable},
             "versions": {package: version(package) for package in PACKAGES},
         }
         write_submission(self.output_dir, submission, report, info)

@@ -82,8 +82,9 @@ def training_step(trainer: Trainer, pl_module: Any) -> Callable[[], None]:
     network = copy.deepcopy(pl_module.model)
 
     def step() -> None:
+        shown = datamodule.augmented(dict(images))["image"].to(pl_module.dtype)  # before, as in training
         with trainer.precision_plugin.forward_context():
-            logits = network(datamodule.augmented(dict(images))["image"])
+            logits = network(shown)
         logits.float().sum().backward()
 
     return step

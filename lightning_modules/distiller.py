@@ -99,7 +99,8 @@ class Distiller(TrashClassifier):
             self._outputs = self.ask_once(teachers, datamodule)
             return
         self._teachers = teachers
-        if any(teacher.preprocessing != self.preprocessing for teacher in teachers):
+        others = any(teacher.preprocessing != self.preprocessing for teacher in teachers)
+        if others or _camera_is_on(datamodule):  # a teacher's own images are not those of another camera
             if not isinstance(datamodule, TrashDataModule):
                 raise UserError(
                     f"The teacher {self.teacher_paths[0]} has another preprocessing: only a TrashDataModule can show "
@@ -162,6 +163,11 @@ class Distiller(TrashClassifier):
                 answers.append(teacher.network(batch.get(image_name(number), batch["image"])))
             features += seen
         return torch.stack(answers).mean(0), features
+
+
+def _camera_is_on(datamodule: Any) -> bool:
+    augmentation = getattr(datamodule, "augmentation", None)
+    return augmentation is not None and augmentation.camera.is_on
 
 
 def training_images(datamodule: TrashDataModule, preprocessing: Mapping[str, Any]) -> TrainingImages:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -125,7 +126,7 @@ def _distribution(override: Override) -> tuple[BaseDistribution, set[str]]:
             if isinstance(step, int) and isinstance(low, int):
                 return IntDistribution(low, int(last), step=step, log=log), set()
             return FloatDistribution(low, last, step=step, log=log), set()
-        values = list(override.sweep_iterator())
+        values = [value.text if isinstance(value, QuotedString) else value for value in override.sweep_iterator()]
         texts = {text for text in map(_text_of_container, values) if text}
         choices = [_text_of_container(value) or value for value in values]
         if log:
@@ -142,7 +143,8 @@ def _range(sweep: RangeSweep) -> tuple[Any, Any, Any]:
     count = math.ceil(round((stop - start) / step, 9)) if step else 0
     if count < 1:
         raise ValueError("this range is empty")
-    ends = sorted((start, start + (count - 1) * step))
+    last = Decimal(str(start)) + (count - 1) * Decimal(str(step))  # 0.7 + 0.1 is less than 0.8 in binary
+    ends = sorted((start, int(last) if isinstance(start, int) and isinstance(step, int) else float(last)))
     return ends[0], ends[1], abs(step)
 
 

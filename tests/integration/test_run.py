@@ -103,6 +103,7 @@ def test_unreadable_test_files_keep_their_row(quick_run: Run, render_root: Calla
     assert submission["broken file.jpg"] == "A"  # the most frequent class
     info = json.loads((tmp_path / "out" / "submission_info.json").read_text())
     assert list(info["unreadable"]) == ["broken file.jpg"]
+    assert sorted(info["probabilities"]) == sorted(set(submission) - {"broken file.jpg"})
 
 
 def test_original_landscape_input(quick_run: Run) -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from torch import nn
 
 from callbacks import threads
 from callbacks.threads import Threads
 from datamodules.trash import TrashDataModule
-from trashlite.data.augmentation import BatchAugmentation, ColourJitter
+from trashlite.data.augmentation import BatchAugmentation, ColourJitter, RandAugment
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def same_threads_afterwards() -> Iterator[None]:
 def module() -> Any:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.LazyLinear(3))
     network(torch.zeros(2, 3, 8, 8))
-    return SimpleNamespace(model=network)
+    return SimpleNamespace(model=network, dtype=torch.float32)
 
 
 @pytest.fixture
@@ -106,6 +107,19 @@ def test_it_leaves_other_trainings_alone(
     assert looks == []
     if isinstance(setting, int):
         assert torch.get_num_threads() == setting
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-true", torch.bfloat16), ("bf16-mixed", torch.float32)])
+def test_it_looks_at_any_precision(
+    trainer: Any, module: Any, looks: list[int], precision: str, dtype: torch.dtype
+) -> None:
+    policy = RandAugment(num_ops=10)
+    trainer.datamodule.augmentation = BatchAugmentation(policy=policy)
+    trainer.precision_plugin = Trainer(accelerator="cpu", precision=precision, logger=False).precision_plugin
+    module.model.to(dtype)
+    module.dtype = dtype
+    Threads("auto").look(trainer, module)
+    assert len(looks) == 1
 
 
 def test_a_look_changes_neither_network_nor_random_numbers(trainer: Any, module: Any, looks: list[int]) -> None:

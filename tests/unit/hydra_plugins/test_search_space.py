@@ -27,6 +27,8 @@ from trashlite.errors import UserError
         ("tag(log,range(1,65))", IntDistribution(1, 64, log=True)),
         ("range(0,1,step=0.25)", FloatDistribution(0, 0.75, step=0.25)),
         ("range(0.0,0.3,step=0.1)", FloatDistribution(0, 0.2, step=0.1)),
+        ("range(0.7,0.9,0.1)", FloatDistribution(0.7, 0.8, step=0.1)),  # 0.7 + 0.1 is 0.7999999999999999
+        ("'first try','second try',3", CategoricalDistribution(["first try", "second try", 3])),
         ("interval(1e-4,1e-2)", FloatDistribution(1e-4, 1e-2)),
         ("interval(1,4)", FloatDistribution(1, 4)),
         ("tag(log,interval(1e-4,1e-2))", FloatDistribution(1e-4, 1e-2, log=True)),

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from lightning_modules.distiller import (
 )
 from tests.harness import compose_config
 from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
+from trashlite.data.augmentation import BatchAugmentation, RandomCamera
+from trashlite.data.preprocess import preprocess
 from trashlite.errors import UserError
 from trashlite.teacher_outputs import teacher_outputs
 
@@ -149,6 +152,26 @@ def test_kept_outputs_give_the_loss_of_teachers_that_look_on(
     torch.testing.assert_close(kept, live, rtol=1e-5, atol=1e-6)
     batch["view"] = batch["view"] + 1
     assert (student.logits_and_loss(batch, "train")[1] - live).abs() > 1e-4
+
+
+def test_a_teacher_of_the_same_size_does_not_see_what_the_camera_adds(
+    save_teacher: Callable[..., str], tiny_root: Path, tmp_path: Path
+) -> None:
+    names = ["Glass", "Metal", "Plastic bag"]
+    noisy = BatchAugmentation(camera=RandomCamera(noise=0.2))
+    data = TrashDataModule(tiny_root, **PREPROCESSING, cache_dir=tmp_path, augmentation=noisy)
+    data.prepare_data()
+    data.setup("fit")
+    student = build(teacher=save_teacher(class_names=names), class_names=names)
+    student._trainer = SimpleNamespace(datamodule=data)
+    student.setup("fit")
+    data.trainer = FirstBatch()
+    raw = data.train_dataset.__getitems__([3, 20, 9])
+    batch = data.on_after_batch_transfer(raw, 0)
+    clean = preprocess(raw["image"], PREPROCESSING)
+    assert (batch["image"] - clean).abs().mean() > 0.05
+    teacher = load_teacher(student.teacher_paths[0], names).network
+    torch.testing.assert_close(student.ask_teachers(batch)[0], teacher(clean))
 
 
 def test_teachers_are_averaged_in_their_log_probabilities(save_teacher: Callable[..., str]) -> None:

@@ -57,7 +57,7 @@ class RandomCamera(nn.Module):
 
     @property
     def is_on(self) -> bool:
-        return bool(self.kernels or self.exposure or self.white_balance or self.noise or self.jpeg)
+        return bool(self.kernels or self.aliased or self.exposure or self.white_balance or self.noise or self.jpeg)
 
     def choose(self, averaged: Tensor, picked: Tensor) -> Tensor:
         """Each image from the pixels of one of two resizes of the same file, uint8 (N, H, W, 3)."""

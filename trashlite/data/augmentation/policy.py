@@ -63,7 +63,8 @@ class RandAugment(nn.Module):
     Args:
         num_ops: operations an image; 0 switches the policy off.
         magnitude: from 0 (weakest) to 10 (strongest).
-        ops: names of the operations to draw from; all but `invert` if not given.
+        ops: names of the operations to draw from; one that is there twice is drawn twice as often. All but `invert` if
+            not given.
 
     Raises:
         UserError: a setting out of its range, or an unknown operation.
@@ -108,6 +109,6 @@ class RandAugment(nn.Module):
 
     def _amount(self, name: str, drawn: Draw) -> Tensor:
         """Sum (N,) of the levels at which each image drew the operation."""
-        if name not in self.ops:
-            return torch.zeros(len(drawn.level), device=drawn.level.device)
-        return (drawn.level * (drawn.operation == self.ops.index(name))).sum(1)
+        numbers = [number for number, each in enumerate(self.ops) if each == name]
+        drew = torch.isin(drawn.operation, torch.tensor(numbers, dtype=torch.int64, device=drawn.operation.device))
+        return (drawn.level * drew).sum(1)

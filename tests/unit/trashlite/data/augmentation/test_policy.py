@@ -78,6 +78,15 @@ def test_geometric_operations_of_all_rounds_add_up() -> None:
     torch.testing.assert_close(policy.warp(images, drawn), translation(shift, torch.zeros(50)))
 
 
+def test_an_operation_that_is_named_twice_is_done_as_often_as_it_is_drawn() -> None:
+    images = torch.zeros(200, 3, 20, 40)
+    policy = RandAugment(1, 10, ["rotate", "rotate", "identity"])
+    torch.manual_seed(0)
+    drawn = policy.draw(images)
+    turned = (policy.warp(images, drawn) - torch.eye(3)).abs().amax((1, 2)) > 0
+    assert torch.equal(turned, drawn.operation[:, 0] < 2)
+
+
 def test_each_image_draws_its_own_operation_of_all() -> None:
     torch.manual_seed(0)
     drawn = RandAugment(2, 9).draw(torch.zeros(400, 3, 4, 4))
