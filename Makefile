@@ -73,14 +73,14 @@ sweep: setup ## one run for each combination (ARGS="backbone.name=lcnet_035,lcne
 
 report: setup ## table, pictures and page of a sweep or any folder of runs (DIR=logs/multiruns/<time>)
 	@test -n "$(DIR)" || { echo "Which folder? make report DIR=logs/multiruns/<time>"; exit 1; }
-	@$(VENV)/bin/python -m hydra_plugins.trashlite.report '$(DIR)'
+	@$(VENV)/bin/python -m hydra_plugins.trashlite.report $(call literal,$(DIR))
 
 crossval: setup ## FOLDS=5 runs (x SEEDS=1) of ARGS="experiment=trash9 …", F1 with its interval; again: goes on (OUT=folder)
-	@$(VENV)/bin/python -m hydra_plugins.trashlite.crossval --folds $(FOLDS) --seeds $(SEEDS) $(if $(OUT),--out '$(OUT)') -- $(ARGS)
+	@$(VENV)/bin/python -m hydra_plugins.trashlite.crossval --folds $(FOLDS) --seeds $(SEEDS) $(if $(OUT),--out $(call literal,$(OUT))) -- $(ARGS)
 
 compare: setup ## is A better than B? Two runs, cross-validations or submissions of the same images: A=folder B=folder
 	@test -n "$(A)" -a -n "$(B)" || { echo "make compare A=<run or cross-validation> B=<another> [OUT=folder]"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.reports.compare '$(A)' '$(B)' $(if $(OUT),--out '$(OUT)')
+	@$(VENV)/bin/python -m trashlite.reports.compare $(call literal,$(A)) $(call literal,$(B)) $(if $(OUT),--out $(call literal,$(OUT)))
 
 show-data: setup ## draw the data set: class counts, sizes, augmented images (DATA=folder, else the demo set)
 	$(RUN) show_data=true $(if $(DATA),datamodule=trash "datamodule.root=$(call quoted,$(DATA))") $(ARGS)
@@ -107,15 +107,15 @@ robustness: setup ## F1 of CHECKPOINT=path on other pixels: resize kernels, JPEG
 
 crops: setup ## cut objects out of photographs: ANNOTATIONS=coco.json IMAGES=folder OUT=folder (MAP=conf/categories/taco.yaml)
 	@test -n "$(ANNOTATIONS)" -a -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make crops ANNOTATIONS=<COCO file> IMAGES=<folder> OUT=<new folder> [MAP=conf/categories/taco.yaml]"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.data.crops '$(ANNOTATIONS)' '$(IMAGES)' '$(OUT)' $(if $(MAP),--map '$(MAP)') $(ARGS)
+	@$(VENV)/bin/python -m trashlite.data.crops $(call literal,$(ANNOTATIONS)) $(call literal,$(IMAGES)) $(call literal,$(OUT)) $(if $(MAP),--map $(call literal,$(MAP))) $(ARGS)
 
 import: setup ## bring class folders, class-prefixed files or a CSV of labels into our layout: SOURCE=path OUT=folder
 	@test -n "$(SOURCE)" -a -n "$(OUT)" || { echo "make import SOURCE=<folder or CSV file> OUT=<new folder> [ARGS=--link]"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.data.gather '$(SOURCE)' '$(OUT)' $(ARGS)
+	@$(VENV)/bin/python -m trashlite.data.gather $(call literal,$(SOURCE)) $(call literal,$(OUT)) $(ARGS)
 
 data-report: setup ## what is wrong with DATA=folder, as a page (OUT=folder, OUT_OF_FOLD=out_of_fold.csv of make crossval)
 	@test -n "$(DATA)" || { echo "make data-report DATA=<folder> [OUT=logs/data_reports/<name>] [OUT_OF_FOLD=<out_of_fold.csv>]"; exit 1; }
-	@$(VENV)/bin/python -m trashlite.reports.data_report '$(DATA)' $(if $(OUT),--out '$(OUT)') $(if $(OUT_OF_FOLD),--out-of-fold '$(OUT_OF_FOLD)') $(ARGS)
+	@$(VENV)/bin/python -m trashlite.reports.data_report $(call literal,$(DATA)) $(if $(OUT),--out $(call literal,$(OUT))) $(if $(OUT_OF_FOLD),--out-of-fold $(call literal,$(OUT_OF_FOLD))) $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the fast tests, on up to four cores
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

@@ -75,7 +75,11 @@ class Slimming(Callback):
         report.add(measure("dense"))
         example = next(images(1))
         for budget in round_budgets(pl_module.model, example, self.budget, self.rounds):
-            plan = slim(pl_module.model, images(self.calibration_images), example, budget, self.multiple)
+            try:
+                plan = slim(pl_module.model, images(self.calibration_images), example, budget, self.multiple)
+            except UserError as error:
+                asked = f"callbacks.slimming.budget={self.budget:g} (up to 1 a share, above it MACs)"
+                raise UserError(f"{asked}, in {self.rounds} rounds: {error}") from error
             pl_module.apply_channel_plan(trainer.strategy.broadcast(plan))  # processes round differently
             reestimate_batchnorm(pl_module.model, images(self.bn_images))
         report.add(measure("slim, BatchNorm re-estimated"))

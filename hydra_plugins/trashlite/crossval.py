@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from rich.console import Console
 
 from trashlite.errors import UserError
-from trashlite.sweeps.folds import FoldRun, claim, fold_runs
+from trashlite.sweeps.folds import FoldRun, claim, fold_runs, release
 from trashlite.sweeps.jobs import RECORD
 
 RUN = Path(__file__).resolve().parents[2] / "run.py"
@@ -35,7 +36,17 @@ def crossval(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None
         raise UserError(f"Cross-validation needs FOLDS=2 or more and SEEDS=1 or more, not {folds} and {seeds}.")
     check_overrides(overrides)
     claim(folder, folds, seeds, overrides)
-    runs = fold_runs(folder, folds, seeds)
+    try:
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            run_waiting(fold_runs(folder, folds, seeds), folder, overrides)
+    except Timeout as error:
+        raise UserError(
+            f"Another process is at work on {folder}: let it end, or stop it; then this goes on."
+        ) from error
+
+
+def run_waiting(runs: Sequence[FoldRun], folder: Path, overrides: list[str]) -> None:
+    """Run those that are not finished; where not one could begin, the folder is given up again."""
     waiting = [each for each in runs if not each.is_finished()]
     if len(waiting) < len(runs):
         sys.stderr.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already.\n")
@@ -45,6 +56,9 @@ def crossval(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None
     for seed in dict.fromkeys(each.seed for each in waiting):
         if new := [each.fold for each in waiting if each.seed == seed and not each.last.is_file()]:
             start(multirun(folder, seed, new, overrides))
+    if not any(each.folder.exists() for each in runs):
+        release(folder)
+        raise UserError("No run could begin: see above. Nothing of it is kept.")
     check_finished(waiting)
 
 

@@ -60,5 +60,17 @@ def test_paths_with_quotes_reach_the_programs_beside_run_py(folder: Path) -> Non
             -1
         ]
         assert shlex.split(command)[3:] == expected
+    given |= {"A": "it's", "B": "b's", "DIR": "d's", "ANNOTATIONS": "a's.json", "IMAGES": "i's", "OUT_OF_FOLD": "o's"}
+    (folder / ".venv" / ".installed-dev").touch()
+    for target, ending in {
+        "report": ["d's"],
+        "crossval": ["--folds", "5", "--seeds", "1", "--out", "don't", "--"],
+        "compare": ["it's", "b's", "--out", "don't"],
+        "crops": ["a's.json", "i's", "don't"],
+        "import": ["my pictures", "don't"],
+        "data-report": ["Ann's", "--out", "don't", "--out-of-fold", "o's"],
+    }.items():
+        command = make(folder, "-n", target, *(f"{key}={value}" for key, value in given.items())).stdout.splitlines()
+        assert shlex.split(command[-1])[3:] == ending
     networks = make(folder, "-n", "latency", "CHECKPOINT=a.ckpt b.ckpt", "FORMAT=onnx").stdout.splitlines()[-1]
     assert shlex.split(networks)[3:] == ["latency", "a.ckpt", "b.ckpt", "--format", "onnx"]

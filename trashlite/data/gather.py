@@ -156,12 +156,17 @@ def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
     if not {"file", "label"} <= set(columns):
         raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
     seen = set()
+    labels: dict[Path, set[str]] = defaultdict(set)
+    for row in listed:
+        labels[source.parent / (row["file"] or "")].add((row["label"] or "").strip())
     for row in listed:
         path, label, part = (source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part"))
         if not path.resolve().is_relative_to(source.parent.resolve()):
             left_out["lies outside the folder of the CSV file"] += 1
         elif not path.is_file():
             left_out["no such file"] += 1
+        elif len(labels[path]) > 1:
+            left_out["listed with several labels"] += 1
         elif path in seen:
             left_out["listed twice"] += 1
         elif part and part.strip().lower() not in PARTS:

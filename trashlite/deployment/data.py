@@ -1,6 +1,7 @@
 """Labelled images that a checkpoint was trained on and judged by."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from trashlite.errors import UserError
 log = logging.getLogger(__name__)
 
 CACHE = Path("data/cache")  # that of training: what is decoded there is not decoded again
+GIVE_DATA = "give DATA=<folder with train/ and val/>"
 SPLIT = {"split": "given", "fold": None, "val_ratio": 0.15, "seed": 42}  # unless the checkpoint says otherwise
 
 
@@ -41,7 +43,7 @@ def open_labelled(
     )
     if not folder.layout.train and not folder.layout.val:
         raise UserError(f"There are no labelled images in {str(root)!r} (train/<Class>, val/<Class>).")
-    how: dict[str, Any] = {name: run.get(name, default) for name, default in SPLIT.items()}
+    how: dict[str, Any] = {name: default if run.get(name) is None else run[name] for name, default in SPLIT.items()}
     if how["split"] == "all":
         log.warning("It was trained on these images (datamodule.split=all): F1 tells what is lost, not how good it is.")
         how["split"] = "given"
@@ -56,13 +58,22 @@ def data_root(checkpoint: Mapping[str, Any], root: str | Path | None = None) -> 
     """The data set's folder: the one given, or that of the checkpoint's run.
 
     Raises:
-        UserError: neither is known.
+        UserError: neither is known, or it is not there.
     """
-    root = root or _datamodule(checkpoint).get("root")
-    if not root:
-        raise UserError("Which images? The checkpoint names no data set: give DATA=<folder with train/ and val/>.")
-    return Path(root)
+    if root:
+        return Path(root)
+    of_run = _datamodule(checkpoint).get("root")
+    if not of_run:
+        raise UserError(f"Which images? The checkpoint names no data set: {GIVE_DATA}.")
+    if not Path(of_run).is_dir():
+        raise UserError(f"The data set of the checkpoint's run, {str(of_run)!r}, is not there: {GIVE_DATA}.")
+    return Path(of_run)
 
 
 def _datamodule(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    return checkpoint.get("config", {}).get("datamodule", {})
+    """Settings of the run's datamodule; one such as `${seed}` is that of the run."""
+    config = checkpoint.get("config", {})
+    return {
+        name: config.get(found[1]) if (found := re.fullmatch(r"\$\{(\w+)\}", str(value))) else value
+        for name, value in config.get("datamodule", {}).items()
+    }

@@ -51,7 +51,10 @@ def common(a: Path, b: Path, names: tuple[str, ...]) -> tuple[Path, Path] | None
 
 
 def default_folder(a: Path, b: Path) -> Path:
-    names = [re.sub("[^a-zA-Z0-9.=-]+", "_", path.absolute().name)[:60] for path in (a, b)]
+    """Folder named after both, by as much of their ends as tells them apart."""
+    parts = [path.absolute().parts for path in (a, b)]
+    length = next((n for n in range(1, 9) if parts[0][-n] != parts[1][-n]), 1) if a != b else 1
+    names = [re.sub("[^a-zA-Z0-9.=-]+", "_", "/".join(each[-length:]))[-60:] for each in parts]
     return Path("logs/comparisons") / "_and_".join(names)
 
 

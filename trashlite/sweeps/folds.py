@@ -57,6 +57,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / SETTINGS} is damaged: remove the folder, or choose another with OUT=.") from error
 
 
+def release(folder: Path) -> None:
+    """Forget that something runs there."""
+    (folder / SETTINGS).unlink(missing_ok=True)
+
+
 def claim(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None:
     """Note in the folder what runs there; of a known one the number of seeds may change.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from hydra_plugins.trashlite import crossval as program
 from hydra_plugins.trashlite.crossval import crossval, default_folder
@@ -60,6 +61,23 @@ def test_what_is_finished_stays_and_what_was_begun_is_resumed(
     assert len(started) == 2
     crossval(tmp_path / "cv", 3, 2, [])  # another seed comes on top
     assert [command[1] for command in started[2:]] == ["seed=43"]
+
+
+def test_where_no_run_can_begin_the_folder_is_free_for_others(started: list[list[str]], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "start", lambda arguments: None)  # as Hydra refuses a key that is not there
+        with pytest.raises(UserError, match="No run could begin"):
+            crossval(tmp_path / "cv", 3, 1, ["trainer.limit_train_batches=2"])
+    crossval(tmp_path / "cv", 3, 1, ["+trainer.limit_train_batches=2"])
+    assert len(started) == 1
+
+
+def test_a_second_process_is_told_that_one_is_at_work(started: list[list[str]], tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".cv.lock"), pytest.raises(UserError, match=r"Another process is at work on .*cv"):
+        crossval(tmp_path / "cv", 3, 1, [])
+    assert started == []
+    crossval(tmp_path / "cv", 3, 1, [])
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,14 @@ def test_prefixes_and_links(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"])
     fill(tmp_path, ["secret.jpg"])
-    lines = ["a.jpg,Glass,", "b.jpg,Metal,val", "c.jpg,,", "d.jpg,Glass,moon", "a.jpg,Metal,", "x.jpg,Glass,"]
+    lines = ["a.jpg,Glass,", "b.jpg,Metal,val", "c.jpg,,", "d.jpg,Glass,moon", "a.jpg,Glass,", "x.jpg,Glass,"]
+    lines += ["e.jpg,Glass,", "e.jpg,Metal,"]
     table = source / "labels.csv"
     table.write_text("\n".join(["file,label,part", *lines, "../secret.jpg,Glass,"]))
     result = gather(table, tmp_path / "out")
     assert found(tmp_path / "out") == {"train/Glass/a.jpg", "val/Metal/b.jpg", "test/NoLabel/c.jpg"}
-    assert sum(result["left_out"].values()) == 4
+    assert sum(result["left_out"].values()) == 6
+    assert result["left_out"]["listed with several labels"] == 2
     table.write_text("name,label\n")
     with pytest.raises(UserError, match="file,label"):
         gather(table, tmp_path / "out2")

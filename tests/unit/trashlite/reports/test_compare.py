@@ -11,7 +11,7 @@ from rich.console import Console
 from sklearn.metrics import cohen_kappa_score, f1_score
 
 from trashlite.errors import UserError
-from trashlite.reports.compare import compare
+from trashlite.reports.compare import compare, default_folder
 from trashlite.reports.predictions import write_predictions
 from trashlite.statistics import f1_difference
 
@@ -144,6 +144,18 @@ def test_runs_with_both_are_compared_by_both(predict: Predict, submissions: tupl
     text = told(one, two, tmp_path / "out")
     assert "cannot be told apart" in text
     assert "agree on 4 of 4 files (100.0%), kappa 1.000" in text
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "name"),
+    [
+        ("logs/runs/1", "logs/runs/2", "1_and_2"),
+        ("one/submission.csv", "other/submission.csv", "one_submission.csv_and_other_submission.csv"),
+        ("s1/seed42/out", "s2/seed42/out", "s1_seed42_out_and_s2_seed42_out"),
+    ],
+)
+def test_folders_of_comparisons_are_told_apart(a: str, b: str, name: str) -> None:
+    assert default_folder(Path(a), Path(b)) == Path("logs/comparisons", name)
 
 
 @pytest.mark.parametrize("content", ['{"submission": [1]}', "{", "{}", "[]"])
