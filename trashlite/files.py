@@ -50,7 +50,8 @@ def disk_full(path: str | Path | None) -> UserError:
     """Message for a file that found no room."""
     return UserError(
         f"The disk is full: {path or 'a file of the run'} could not be written; what was there before is still there. "
-        "Free some space and start again, a run with resume=<run folder>/checkpoints/last.ckpt."
+        "Free some space and start again; training that has got so far goes on with "
+        "resume=<run folder>/checkpoints/last.ckpt."
     )
 
 

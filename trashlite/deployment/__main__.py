@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
     except (UserError, OSError) as error:
-        print(user_error_in(error) or error, file=sys.stderr)
+        place = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(user_error_in(error) or place, file=sys.stderr)
         return 1
     return 0
 

@@ -77,4 +77,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 if __name__ == "__main__":
     classify = Classifier(Path(__file__).with_name("model.onnx"))
     for file in sys.argv[1:]:
-        print(file, *classify(file))
+        try:
+            print(file, *classify(file))
+        except OSError as error:  # no such file, or no image
+            sys.exit(f"{file}: {error}")

@@ -215,9 +215,11 @@ def matched(images: Images, predictions: Predictions) -> tuple[list[str], list[s
     known = set(images.names)
     rows = [row for row, name in enumerate(predictions.files) if name in known]
     if not rows or predictions.class_names != images.class_names:
+        theirs, ours = (", ".join(each.class_names) for each in (predictions, images))
+        classes = "the same classes" if theirs == ours else f"classes {theirs}, not {ours}"
         raise UserError(
             f"The out-of-fold predictions are of another data set: {len(rows)} of their {len(predictions.files)} files "
-            f"are here; classes {', '.join(predictions.class_names)}, not {', '.join(images.class_names)}."
+            f"are here; {classes}."
         )
     mean = predictions.probabilities.mean(axis=0)
     return [predictions.files[row] for row in rows], predictions.class_names, mean[rows], predictions.labels[rows]

@@ -25,7 +25,10 @@ def _files(result: dict[str, Any]) -> Iterator[str]:
 
 def _labels(result: dict[str, Any]) -> Iterator[str]:
     if not (labels := result.get("labels")):
-        yield "Labels were not judged: that needs two classes with five images each."
+        yield (
+            "Labels were not judged: that needs two classes with five images each, and OUT_OF_FOLD= or the network "
+            "that --no-network leaves out."
+        )
         return
     suspects = labels["suspects"]
     if suspects:

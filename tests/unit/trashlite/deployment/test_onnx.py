@@ -90,6 +90,14 @@ def test_model_says_all_about_itself_and_nothing_about_the_machine(exported: Pat
     assert not batch.dim_value
 
 
+def test_stand_alone_program_tells_of_a_missing_file_in_a_line(exported: Path) -> None:
+    command = [sys.executable, str(exported / "infer.py"), "none.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("none.jpg: ")
+
+
 def test_stand_alone_program_needs_neither_torch_nor_us(exported: Path, tiny_root: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('torch must not be imported')")
     (tmp_path / "trashlite.py").write_text("raise ImportError('trashlite must not be imported')")
