@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -174,6 +175,8 @@ def read_calibration(checkpoint: str | Path) -> Calibration | None:
         content = json.loads(path.read_text())
         digest = content.pop("checkpoint_sha256")
         calibration = Calibration(**content)
+        if not (0 < calibration.temperature < math.inf and 0 <= calibration.threshold <= 1):
+            raise ValueError(f"temperature {calibration.temperature}, threshold {calibration.threshold}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is no calibration ({error!r}). Remove it, or run make calibrate.") from error
     if digest != _sha256(checkpoint):

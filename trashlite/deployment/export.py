@@ -179,7 +179,7 @@ def export_format(
         times = None if made.milliseconds is None else np.percentile(made.milliseconds(TIMED), [50, 95])
         return ExportRow(
             name,
-            f"golden images differ by {differs:.1e}",
+            f"golden images agree to {differs:.1e}",
             file_kb=sum((folder / file).stat().st_size for file in made.files) / 1000,
             runtime_mb=made.runtime_mb,
             judgement=judge(spec, made.logits(spec.val.files), reference),

@@ -82,7 +82,18 @@ def test_kept_beside_the_checkpoint_and_only_for_its_weights(tmp_path: Path, cap
     assert "other weights" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"temperature": 1}', json.dumps({"checkpoint_sha256": "", "heat": 1})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"temperature": 1}',
+        json.dumps({"checkpoint_sha256": "", "heat": 1}),
+        json.dumps({"checkpoint_sha256": "", "temperature": 0}),
+        json.dumps({"checkpoint_sha256": "", "temperature": "1"}),
+        json.dumps({"checkpoint_sha256": "", "threshold": 2}),
+    ],
+)
 def test_a_broken_calibration_is_one_clear_line(tmp_path: Path, content: str) -> None:
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.write_bytes(b"weights")
