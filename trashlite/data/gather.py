@@ -155,12 +155,12 @@ def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
         raise UserError(f"{str(source)!r} is no folder, and no CSV file in UTF-8: {error}.") from error
     if not {"file", "label"} <= set(columns):
         raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
-    seen = set()
+    entries = [(source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part")) for row in listed]
     labels: dict[Path, set[str]] = defaultdict(set)
-    for row in listed:
-        labels[source.parent / (row["file"] or "")].add((row["label"] or "").strip())
-    for row in listed:
-        path, label, part = (source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part"))
+    for path, label, _ in entries:
+        labels[path].add(label)
+    seen = set()
+    for path, label, part in entries:
         if not path.resolve().is_relative_to(source.parent.resolve()):
             left_out["lies outside the folder of the CSV file"] += 1
         elif not path.is_file():

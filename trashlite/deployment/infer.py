@@ -21,10 +21,8 @@ class Classifier:
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         metadata = self.session.get_modelmeta().custom_metadata_map
-        self.class_names = json.loads(metadata["class_names"])
-        self.preprocessing = json.loads(metadata["preprocessing"])
-        self.temperature = float(metadata["temperature"])
-        self.threshold = float(metadata["threshold"])
+        self.class_names, self.preprocessing = (json.loads(metadata[key]) for key in ("class_names", "preprocessing"))
+        self.temperature, self.threshold = (float(metadata[key]) for key in ("temperature", "threshold"))
 
     def __call__(self, image: str | Path | Image.Image | np.ndarray) -> tuple[str, float]:
         """Label and probability of a file, an image of Pillow, or a uint8 array (H, W, 3) in RGB."""
@@ -52,8 +50,7 @@ class Classifier:
         if (mode := self.preprocessing["resize_mode"]) == "landscape" and image.height > image.width:
             image = image.transpose(Image.Transpose.ROTATE_90)
         scale = min(width / image.width, height / image.height)
-        inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        size = inner if mode == "letterbox" else (width, height)
+        size = tuple(max(1, round(side * scale)) for side in image.size) if mode == "letterbox" else (width, height)
         kernel, gap = (Image.Resampling.BOX, None) if box else (Image.Resampling.BILINEAR, 2.0)
         whole = Image.new("RGB", (width, height), (114, 114, 114))
         whole.paste(image.resize(size, kernel, reducing_gap=gap), ((width - size[0]) // 2, (height - size[1]) // 2))

@@ -53,7 +53,8 @@ def common(a: Path, b: Path, names: tuple[str, ...]) -> tuple[Path, Path] | None
 def default_folder(a: Path, b: Path) -> Path:
     """Folder named after both, by as much of their ends as tells them apart."""
     parts = [path.absolute().parts for path in (a, b)]
-    length = next((n for n in range(1, 9) if parts[0][-n] != parts[1][-n]), 1) if a != b else 1
+    ends = zip(*map(reversed, parts), strict=False)
+    length = next((number for number, (one, other) in enumerate(ends, 1) if one != other), 1)
     names = [re.sub("[^a-zA-Z0-9.=-]+", "_", "/".join(each[-length:]))[-60:] for each in parts]
     return Path("logs/comparisons") / "_and_".join(names)
 

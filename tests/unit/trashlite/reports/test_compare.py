@@ -151,10 +151,11 @@ def test_runs_with_both_are_compared_by_both(predict: Predict, submissions: tupl
     [
         ("logs/runs/1", "logs/runs/2", "1_and_2"),
         ("one/submission.csv", "other/submission.csv", "one_submission.csv_and_other_submission.csv"),
+        ("1", Path("1").absolute(), "1_and_1"),
         ("s1/seed42/out", "s2/seed42/out", "s1_seed42_out_and_s2_seed42_out"),
     ],
 )
-def test_folders_of_comparisons_are_told_apart(a: str, b: str, name: str) -> None:
+def test_folders_of_comparisons_are_told_apart(a: str, b: str | Path, name: str) -> None:
     assert default_folder(Path(a), Path(b)) == Path("logs/comparisons", name)
 
 
