@@ -207,8 +207,7 @@ class TrashDataModule(pl.LightningDataModule):
         also: dict[str, dict[str, Any]] = {OVERSAMPLED: {"image_size": large}} if self.hparams["oversample"] > 1 else {}
         if self.augmentation is not None and self.augmentation.camera.aliased:
             also[PICKED] = {"image_size": large, "kernel": "nearest"}
-        for name, changes in also.items():
-            train.also[name] = Rows(self.labelled_images({**self.preprocessing, **changes}).file, train.images.rows)
+        self._open_also(train, {name: {**self.preprocessing, **changes} for name, changes in also.items()})
         self.train_dataset = train
         self.class_counts = np.bincount(train.targets, minlength=len(self.class_names)).tolist()
         self.test_dataset = self.folder.test()
@@ -290,10 +289,11 @@ class TrashDataModule(pl.LightningDataModule):
         """Put the same training images, augmented alike, into the batch in other preprocessings, by the names given."""
         self._also = dict(preprocessings)
         self.augmentation = self.augmentation or BatchAugmentation()
-        rows = self.train_dataset.images.rows
-        self.train_dataset.also |= {
-            name: Rows(self.labelled_images(preprocessing).file, rows) for name, preprocessing in self._also.items()
-        }
+        self._open_also(self.train_dataset, self._also)
+
+    def _open_also(self, images: CachedImages, preprocessings: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, preprocessing in preprocessings.items():
+            images.also[name] = Rows(self.labelled_images(preprocessing).file, images.images.rows)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""

@@ -46,17 +46,17 @@ def file_digest(*paths: Path) -> str:
 
 
 def account_table(result: dict[str, Any], out: Path) -> None:
-    """Print what became of every object: crops by class and part, and why the rest was left out."""
-    console, classes = Console(), result["crops"]
+    """Print what became of all that was found: images by class and part, and why the rest was left out."""
+    console, classes = Console(), result["images"]
     parts = [part for part in ("train", "val", "test", "unknown") if any(part in counts for counts in classes.values())]
-    table = Table("class", *parts, title=f"{result['objects']} objects")
+    table = Table("class", *parts, title=f"{result['objects']} found")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, counts in classes.items():
         table.add_row(name, *(str(counts.get(part, "")) for part in parts))
     table.add_section()
     totals = [sum(counts.get(part, 0) for counts in classes.values()) for part in parts]
-    table.add_row(f"{sum(totals)} crops", *map(str, totals))
+    table.add_row(f"{sum(totals)} images", *map(str, totals))
     console.print(table)
     for why, count in result["left_out"].items():
         print(f"left out {count}: {why}")

@@ -51,7 +51,7 @@ def make_crops(
         map_file: YAML, class -> categories of the annotations; None: categories are the classes.
 
     Returns:
-        objects, crops (by part and class), left_out (by reason) and notes, each counted.
+        objects, images (by class and part), left_out (by reason) and notes, each counted.
 
     Raises:
         UserError: files that are missing or cannot be read, a map that does not fit, settings out of their bounds.
@@ -105,7 +105,7 @@ def _fill(
     notes = coco.notes + Counter({"crops of photographs turned by EXIF": turned, "boxes clipped at the edge": outside})
     return {
         "objects": len(rows) + len(dropped),
-        "crops": {name: dict(counts[name]) for name in sorted(counts)},
+        "images": {name: dict(counts[name]) for name in sorted(counts)},
         "left_out": dict(reasons.most_common()),
         "unmapped": dict(unmapped.most_common()),
         "notes": {note: count for note, count in notes.items() if count},

@@ -45,7 +45,7 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
         val: share of each class that goes to val where the source has no parts; 0: left to the datamodule.
 
     Returns:
-        objects, crops (images by class and part), left_out (by reason) and notes, each counted.
+        objects, images (by class and part), left_out (by reason) and notes, each counted.
 
     Raises:
         UserError: nothing that looks like a labelled collection, classes that cannot be folders, a CSV without the
@@ -97,7 +97,7 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
         write_csv(folder / "gathered.csv", ("file", "from"), rows)
         return {
             "objects": len(found) + left_out.total(),
-            "crops": {name: dict(counts[name]) for name in sorted(counts)},
+            "images": {name: dict(counts[name]) for name in sorted(counts)},
             "left_out": {why: count for why, count in left_out.most_common() if count},
             "notes": {"images renamed, their name was taken": renamed} if renamed else {},
         }

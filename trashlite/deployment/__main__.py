@@ -151,12 +151,15 @@ def run_robustness(given: argparse.Namespace) -> None:
 
 
 def run_export(given: argparse.Namespace) -> None:
-    """Write the export and print its table."""
+    """Write the export and print its figures."""
+    from rich.console import Console
+
     from trashlite.deployment.export import export_checkpoint
-    from trashlite.deployment.table import describe_machine, export_table
+    from trashlite.deployment.table import describe_machine, remarks, screen_table
 
     out, rows = export_checkpoint(given.checkpoint, _listed(given.format), given.out, given.data, given.max_drop)
-    print(f"{export_table(rows)}\n\n{describe_machine()}\nwrote {out}")
+    Console().print(screen_table(rows))
+    print("\n".join(["", *remarks(rows), "", describe_machine(), f"wrote {out}"]))
 
 
 def run_latency(given: argparse.Namespace) -> None:

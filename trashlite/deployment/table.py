@@ -1,10 +1,11 @@
 """Table of an export's formats, for people and for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 from sklearn.metrics import f1_score
 
 from trashlite.deployment.latency import describe_times
@@ -97,6 +98,44 @@ def cells_of(row: ExportRow) -> tuple[str, ...]:
         f"{row.p50_ms:.3f} / {row.p95_ms:.3f}" if row.p50_ms is not None and row.p95_ms is not None else "–",
         f"{_number(row.flash_kb, '.0f')} / {_number(row.ram_kb, '.0f')}",
     )
+
+
+def screen_table(rows: Sequence[ExportRow]) -> Table:
+    """The figures of the rows, a column for each format, so that all of them fit into 80 columns."""
+    table = Table("", *(row.format for row in rows), box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for heading, form, value_of in FIGURES:
+        values = map(value_of, rows)
+        table.add_row(heading, *(_number(value, form) for value in values))
+    return table
+
+
+def remarks(rows: Sequence[ExportRow]) -> list[str]:
+    """Lines to go below the figures: how each format fared, and its notes."""
+    return [f"{row.format}: {'; '.join([row.status, *row.notes])}" for row in rows]
+
+
+def _judged(name: str) -> Callable[[ExportRow], float | None]:
+    return lambda row: getattr(row.judgement, name) if row.judgement else None
+
+
+FIGURES: Sequence[tuple[str, str, Callable[[ExportRow], float | None]]] = (
+    ("file, kB", ".0f", lambda row: row.file_kb),
+    ("runtime, MB", ".0f", lambda row: row.runtime_mb),
+    ("logits differ by", ".1e", _judged("logit_difference")),
+    ("same answers", ".1%", _judged("agreement")),
+    ("F1", ".4f", _judged("f1")),
+    ("F1 less torch's", "+.4f", _judged("f1_difference")),
+    ("  95 %: from", "+.4f", _judged("low")),
+    ("  to", "+.4f", _judged("high")),
+    ("ms, median", ".3f", lambda row: row.p50_ms),
+    ("ms, 95 % within", ".3f", lambda row: row.p95_ms),
+    ("flash, kB", ".0f", lambda row: row.flash_kb),
+    ("RAM, kB", ".0f", lambda row: row.ram_kb),
+)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -58,7 +58,7 @@ int main(int argc, char **argv)
     uint8_t *rgb;
     clock_t start;
 
-    if (argc < 2) {
+    if (argc < 2 || argc > 3 || repetitions < 1) {
         fprintf(stderr, "usage: %s image.ppm [repetitions]\n", argv[0]);
         return 1;
     }
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     for (i = 0; i < TRASHLITE_CLASSES; i++)
         printf("%.6f %s\n", (double)probabilities[i], trashlite_class_names[i]);
     if (argc > 2)
-        printf("%.4f ms an image\n", 1e3 * (double)(clock() - start) / CLOCKS_PER_SEC / (repetitions > 0 ? repetitions : 1));
+        printf("%.4f ms an image\n", 1e3 * (double)(clock() - start) / CLOCKS_PER_SEC / repetitions);
     free(rgb);
     return 0;
 }

@@ -119,7 +119,7 @@ def test_objects_of_no_class_may_go_to_unknown(coco: Made, tmp_path: Path) -> No
     categories = tmp_path / "map.yaml"
     categories.write_text("Metal: Can\n")
     result = make_crops(*coco(), tmp_path / "out", categories, CropSettings(keep_unmapped=True))
-    assert result["crops"]["unknown"] == {"unknown": 12}
+    assert result["images"]["unknown"] == {"unknown": 12}
     assert len(list((tmp_path / "out" / "unknown").glob("*.jpg"))) == 12
 
 

@@ -71,7 +71,7 @@ def test_csv(tmp_path: Path) -> None:
 def test_a_share_goes_to_val(tmp_path: Path, render_root: Callable) -> None:
     names = [f"{name}/{number}.jpg" for name in ("Glass", "Metal") for number in range(20)]
     result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=0.2)
-    assert result["crops"] == {"Glass": {"train": 16, "val": 4}, "Metal": {"train": 16, "val": 4}}
+    assert result["images"] == {"Glass": {"train": 16, "val": 4}, "Metal": {"train": 16, "val": 4}}
 
 
 def test_nothing_to_gather(tmp_path: Path) -> None:

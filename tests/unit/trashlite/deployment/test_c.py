@@ -58,6 +58,17 @@ def run_example(command: list[str], rgb: np.ndarray, folder: Path) -> tuple[str,
 
 
 @needs_compiler
+def test_example_tells_its_usage_for_other_arguments(tmp_path: Path) -> None:
+    c.export(every_operator(), make_spec(), tmp_path)
+    program = compile_example(tmp_path, "cc")
+    Image.fromarray(noise(5, 4)).save(tmp_path / "image.ppm")
+    for arguments in ([], ["image.ppm", "0"], ["image.ppm", "many"], ["image.ppm", "1", "other.ppm"]):
+        done = subprocess.run([program, *arguments], check=False, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (1, ""), arguments
+        assert "usage" in done.stderr
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     ("mode", "kernel"),
     [
