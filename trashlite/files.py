@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,25 @@ def disk_full(path: str | Path | None) -> UserError:
     )
 
 
+def check_replaceable(folder: Path, made: Collection[str], what: str) -> None:
+    """Refuse to replace a folder that holds anything else than `what` consists of.
+
+    Args:
+        made: names of the files and folders that an earlier `what` may have left there.
+
+    Raises:
+        UserError: the first thing that would be lost.
+    """
+    if folder.is_dir():
+        others = sorted({*os.listdir(folder)} - {*made})
+    else:
+        others = [folder.name] if os.path.lexists(folder) else []
+    if others:
+        raise UserError(
+            f"{str(folder)!r} is there already and is no {what}: {others[0]!r} would be lost. Choose OUT=PATH."
+        )
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` to write to; takes its place at the end, is removed when the writing fails.
@@ -64,6 +83,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full; what was at `path` is still there.
     """
+    path = path.absolute()
     with _place_for(path):
         temporary, old = (_beside(path, kind) for kind in ("tmp", "old"))
         try:

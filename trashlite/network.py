@@ -1,5 +1,6 @@
 """Networks rebuilt from the plain data of a checkpoint: backbone, plans of compression, weights."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -94,11 +95,12 @@ def check_finite(state: Mapping[str, Any], source: str | Path) -> None:
     """Check weights for NaN and infinity, with which every image would get the same class.
 
     Raises:
-        UserError: there are some.
+        UserError: there are some, or something else than plain tensors.
     """
-    floats = {
-        name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor) and tensor.is_floating_point()
-    }
+    for name, value in state.items():
+        if not (isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and value.is_cpu):
+            raise UserError(f"The weights of {source} are not plain tensors: {str(name)[:80]} is none.")
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point() or tensor.is_complex()}
     broken = [name for name, tensor in floats.items() if not tensor.isfinite().all()]
     if broken:
         raise UserError(
@@ -179,18 +181,21 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
         checkpoint: from `read_checkpoint`.
 
     Raises:
-        UserError: the network cannot be built, or its plans leave layers that do not fit together.
+        UserError: the network cannot be built, its plans leave layers that do not fit together, or it gives no numbers.
     """
     settings = checkpoint["hyper_parameters"]
     network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("plans", ()))
     state = checkpoint["state_dict"]
     fill(network, {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
+    size = (1, 3, *settings["preprocessing"]["image_size"])
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, *settings["preprocessing"]["image_size"]))
+            logits = network.eval()(torch.linspace(-1, 1, math.prod(size)).view(size))
     except (RuntimeError, ValueError, IndexError, AssertionError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"The checkpoint's network does not run on images of its own size: {reason}") from error
+    if not logits.isfinite().all():
+        raise UserError("The checkpoint's network gives no finite numbers: that training diverged.")
     return network
 
 

@@ -144,6 +144,6 @@ def _read(file: Path, shape: tuple[int, int]) -> np.ndarray:
     """The outputs in a file; NaN where they are not known, all if the file is not there or damaged."""
     try:
         table = np.load(file)
-    except (OSError, EOFError, ValueError):
+    except Exception:  # numpy's reader raises nearly anything on a damaged file: TokenError, BadZipFile, ...
         table = None
-    return table if table is not None and table.shape == shape else np.full(shape, np.nan, np.float32)
+    return table if isinstance(table, np.ndarray) and table.shape == shape else np.full(shape, np.nan, np.float32)

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # Arguments of timm.create_model that read a file or an address, of any origin.
 FETCHING = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+# Those that make something else of a backbone than a classifier.
+NO_CLASSIFIER = ("features_only", "feature_cfg", "out_indices")
 LITE0_BACKBONES = ("tf_efficientnet_lite0", "lite0_cut")
 
 
@@ -45,6 +47,8 @@ def create_backbone(
         raise UserError(
             f"backbone.kwargs: {', '.join(fetching)}: weights come by backbone.pretrained or backbone.weights"
         )
+    if other := sorted({*NO_CLASSIFIER} & {*(kwargs or {})}):
+        raise UserError(f"backbone.kwargs: {', '.join(other)}: of a feature extractor, and this is a classifier")
     _check_name(name)
     model = _build(name, num_classes, in_chans, dict(kwargs or {}))
     if pretrained == "lite0_imagenet":
@@ -91,7 +95,7 @@ def _build(name: str, num_classes: int, in_chans: int, kwargs: dict[str, Any]) -
         return timm.create_model(name, num_classes=num_classes, in_chans=in_chans, **kwargs)
     except UserError:
         raise
-    except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as why:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError) as why:
         if not kwargs or "memory" in str(why):  # torch has no class of its own for a CPU that is out of memory
             raise
         constructor = inspect.signature(type(timm.create_model(name)).__init__)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trashlite.errors import UserError
-from trashlite.files import replacing_folder, user_error_in, write_text
+from trashlite.files import check_replaceable, replacing_folder, user_error_in, write_text
 
 BAD_TOLD = 10  # unreadable files that are named on the screen; all are in bad_images.txt
 
@@ -79,6 +79,8 @@ def run_predict(given: argparse.Namespace) -> None:
     from trashlite.deployment.sources import open_source
     from trashlite.reports.pictures import image_grid, save_figure
 
+    out = given.out or Path("logs/predictions") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    check_replaceable(out, ("predictions.csv", "contact_sheet.jpg", "bad_images.txt"), "folder of predictions")
     source = open_source(given.source)
     predictor = Predictor.from_checkpoint(given.checkpoint, given.device)
     if source.live:
@@ -95,13 +97,12 @@ def run_predict(given: argparse.Namespace) -> None:
             )
 
         found = collect(predictor, source, tell)
+    if not found.rows:
+        raise UserError(f"{source.name} gave no image: it is empty, or damaged from its beginning.")
     if not found.labels:
         raise UserError(
             f"None of {len(found.rows)} images of {source.name} could be read: {found.bad[0][0]}: {found.bad[0][1]}."
         )
-    out = given.out or Path("logs/predictions") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-    if out.exists() and not (out / "predictions.csv").is_file():
-        raise UserError(f"{out} is there already and holds no predictions: choose another folder with OUT=.")
     counts = ", ".join(f"{label} {count}" for label, count in found.labels.most_common())
     with replacing_folder(out) as folder:
         write_csv(folder / "predictions.csv", found.columns, found.rows)
@@ -113,6 +114,8 @@ def run_predict(given: argparse.Namespace) -> None:
         print(f"unreadable: {name}: {why}")
     if len(found.bad) > BAD_TOLD:
         print(f"… {len(found.bad)} unreadable in all: bad_images.txt")
+    if source.total and len(found.rows) < source.total:
+        print(f"{len(found.rows)} of the {source.total} frames that the video announces could be read: is it damaged?")
     if source.others:
         print(f"{source.others} other files of the folder are no images by their names")
     print(f"wrote {out}")

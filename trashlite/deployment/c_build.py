@@ -15,14 +15,21 @@ from trashlite.data.decode import decode_settings, read_rgb
 from trashlite.deployment.spec import Artefact, ExportSpec
 from trashlite.errors import UserError
 
+NO_COMPILER = "there is no C compiler (cc, gcc, clang) here"
+
+
+def find_compiler() -> str | None:
+    """Path of this machine's C compiler."""
+    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
 
 class Library:
     """A written program as a shared library."""
 
     def __init__(self, folder: Path, spec: ExportSpec) -> None:
-        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        compiler = find_compiler()
         if compiler is None:
-            raise UserError("The C files were written, but not tried: there is no C compiler (cc, gcc, clang) here.")
+            raise UserError(NO_COMPILER)
         self._height, self._width = spec.preprocessing["image_size"]
         self._classes = len(spec.class_names)
         self._kernel = decode_settings(spec.preprocessing)["kernel"]
@@ -74,33 +81,36 @@ class Library:
 
 
 def artefact(folder: Path, spec: ExportSpec, notes: Sequence[str] = ()) -> Artefact:
-    """Facts about a program in a folder.
-
-    Raises:
-        UserError: there is no C compiler to try it with.
-    """
+    """Facts about a program in a folder; where there is no C compiler, it stays untried."""
+    files = ("trashlite.h", "trashlite.c")
+    if find_compiler() is None:
+        return Artefact(files, None, notes=notes, untried=NO_COMPILER)
     library = Library(folder, spec)
     # Thumb code is what a microcontroller would run; that of this machine's compiler is some kB larger.
     prefix = "arm-linux-gnueabihf-" if shutil.which("arm-linux-gnueabihf-gcc") else ""
-    flash, ram = size_of(folder / "trashlite.c", prefix)
+    sizes = size_of(folder / "trashlite.c", prefix)
     code = "Thumb-2 code" if prefix else "this machine's code"
     return Artefact(
-        files=("trashlite.h", "trashlite.c"),
+        files=files,
         logits=library.from_files,
         milliseconds=library.milliseconds,
-        flash_kb=flash / 1000,
-        ram_kb=ram / 1000,
-        notes=(f"flash and RAM as {code} at -Os, without libm", *notes),
+        flash_kb=sizes and sizes[0] / 1000,
+        ram_kb=sizes and sizes[1] / 1000,
+        notes=(*([f"flash and RAM as {code} at -Os, without libm"] if sizes else []), *notes),
     )
 
 
-def size_of(source: Path, prefix: str = "") -> tuple[int, int]:
+def size_of(source: Path, prefix: str = "") -> tuple[int, int] | None:
     """Flash (text, data) and static RAM (data, bss) in bytes of a source compiled for size, without libm.
+
+    None where no compiler or no `size` (of binutils) is installed.
 
     Args:
         prefix: of a cross compiler's programs.
     """
-    compiler, thumb = (f"{prefix}gcc", ["-mthumb"]) if prefix else ("cc", [])
+    compiler, thumb = (f"{prefix}gcc", ["-mthumb"]) if prefix else (find_compiler(), [])
+    if compiler is None or shutil.which(f"{prefix}size") is None:
+        return None
     with tempfile.TemporaryDirectory() as build:
         compiled = Path(build) / "trashlite.o"
         # A microcontroller's program knows its addresses and unwinds no stacks.

@@ -29,7 +29,7 @@ def open_labelled(
         root: folder in the competition's layout; None: the one that the run used.
 
     Raises:
-        UserError: no such folder, no labelled images, or classes that do not fit.
+        UserError: no such folder, no labelled or no validation images, or classes that do not fit.
     """
     settings, run = checkpoint["hyper_parameters"], _datamodule(checkpoint)
     root = data_root(checkpoint, root)
@@ -51,6 +51,8 @@ def open_labelled(
         LabelledImages(images.paths, np.asarray(images.images), images.targets)
         for images in folder.train_and_val(**how)
     )
+    if not len(val.files):
+        raise UserError(f"There are no validation images in {str(root)!r} to judge the network by (val/<Class>).")
     return train, val
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +19,13 @@ from trashlite.calibration import calibrate
 from trashlite.compression import count_macs
 from trashlite.deployment.card import model_card
 from trashlite.deployment.data import data_root, open_labelled
-from trashlite.deployment.formats import load_format
+from trashlite.deployment.formats import FORMATS, load_format
 from trashlite.deployment.latency import installed_mb, torch_milliseconds
 from trashlite.deployment.predictor import Predictor
 from trashlite.deployment.spec import ExportSpec, Format, GoldenImage, LabelledImages
 from trashlite.deployment.table import ExportRow, describe_machine, export_table, judge
 from trashlite.errors import UserError
-from trashlite.files import FULL, replacing_folder, write_text
+from trashlite.files import FULL, check_replaceable, replacing_folder, write_text
 from trashlite.metrics import bootstrap_f1
 from trashlite.network import read_checkpoint
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 Logits = NDArray[np.float32]
 GOLDEN_PER_CLASS = 2
 TIMED = 1000  # calls
+COMMON = ("export.json", "export.md", "golden", "model_card.md", "preprocessing.json")
 
 
 def export_checkpoint(
@@ -57,12 +59,9 @@ def export_checkpoint(
     makers = {name: load_format(name) for name in formats}
     checkpoint = read_checkpoint(path)
     out = out or Path("logs/exports") / export_name(path)
-    if out.exists() and not (out / "export.json").is_file():
-        raise UserError(f"{out} is there already and is no export: choose another folder with OUT=.")
+    check_replaceable(out, (*COMMON, *FORMATS), "export")
     predictor = Predictor.from_checkpoint(path)
     train, val = open_labelled(checkpoint, root)
-    if not len(val.files):
-        raise UserError("There are no validation images to judge an export by.")
     logits = predictor.logits(val.pixels)
     if not predictor.calibration.images:  # nobody has calibrated it
         predictor.calibration = calibrate(logits, val.targets)
@@ -174,13 +173,16 @@ def export_format(
     folder.mkdir()
     try:
         made = make(predictor.network, spec, folder)
+        file_kb = sum((folder / file).stat().st_size for file in made.files) / 1000
+        if made.logits is None:
+            return ExportRow(name, f"written, not tried: {made.untried}", file_kb=file_kb, notes=made.notes)
         golden = made.logits([folder.parent / "golden" / image.name for image in spec.golden])
         differs = float(np.abs(golden - np.stack([image.logits for image in spec.golden])).max())
         times = None if made.milliseconds is None else np.percentile(made.milliseconds(TIMED), [50, 95])
         return ExportRow(
             name,
             f"golden images agree to {differs:.1e}",
-            file_kb=sum((folder / file).stat().st_size for file in made.files) / 1000,
+            file_kb=file_kb,
             runtime_mb=made.runtime_mb,
             judgement=judge(spec, made.logits(spec.val.files), reference),
             p50_ms=None if times is None else float(times[0]),
@@ -194,8 +196,12 @@ def export_format(
             raise
         log.debug("The export to %s failed", name, exc_info=True)
         shutil.rmtree(folder)
-        return ExportRow(name, f"failed: {_first_line(error)}", failed=True)
+        return ExportRow(name, f"failed: {_reason(error)}", failed=True)
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """One line: of a program the last that it said, of anything else the first."""
+    if isinstance(error, subprocess.CalledProcessError) and error.stderr:
+        said = error.stderr if isinstance(error.stderr, str) else error.stderr.decode(errors="replace")
+        return f"{Path(error.cmd[0]).name}: {said.strip().splitlines()[-1]}"
     return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -40,9 +40,9 @@ class Classifier:
         """The image as the network takes it, uint8 (height, width, 3)."""
         height, width = self.preprocessing["image_size"]
         box = self.preprocessing["kernel"] == "box"
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(image)
-        elif not isinstance(image, Image.Image):
+        if not isinstance(image, str | Path):
+            image = image.copy() if isinstance(image, Image.Image) else Image.fromarray(image)
+        else:
             image = Image.open(image)
             if not box:  # a JPEG decoder may skip detail, as it did in training
                 image.draft(None, (2 * max(height, width),) * 2)
@@ -58,16 +58,16 @@ class Classifier:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Upright; transparency on white; greys of 12 and 16 bits scaled."""
+    """Upright; transparency on white; greys of more than 8 bits scaled."""
     image.load()
     with suppress(Exception):  # broken EXIF beside sound pixels
         ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I"):
-        scale = 255 / (4095 if np.asarray(image).max() <= 4095 else 65535)
-        image = Image.fromarray((np.asarray(image) * scale + 0.5).astype(np.uint8))
+    if image.mode.startswith(("I", "F")):
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        full = max(1 if image.mode == "F" else 4095 if grey.max() <= 4095 else 65535, float(grey.max()))
+        image = Image.fromarray(np.clip(np.rint(grey * (255 / full)), 0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     for file in sys.argv[1:]:
         try:
             print(file, *classify(file))
-        except OSError as error:  # no such file, or no image
+        except (OSError, Image.DecompressionBombError) as error:  # no such file, no image, or a far too large one
             sys.exit(f"{file}: {error}")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trashlite.deployment.latency import installed_mb, time_calls
 from trashlite.deployment.spec import Artefact, ExportSpec
 
+BATCH = 64  # images
 INFER = Path(__file__).with_name("infer.py")
 
 
@@ -95,7 +96,8 @@ def with_infer(folder: Path, notes: Sequence[str] = ()) -> Artefact:
     classifier = load_infer(folder).Classifier(folder / "model.onnx")
 
     def logits(files: Sequence[Path]) -> NDArray[np.float32]:
-        return classifier.logits(np.stack([classifier.pixels(file) for file in files]))
+        batches = [files[at : at + BATCH] for at in range(0, len(files), BATCH)]
+        return np.concatenate([classifier.logits(np.stack([*map(classifier.pixels, few)])) for few in batches])
 
     def milliseconds(count: int) -> NDArray[np.float64]:
         height, width = classifier.preprocessing["image_size"]

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isinf
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,27 @@ from trashlite.deployment.graph import Activation, Binary, Convolution, Gather, 
 from trashlite.deployment.memory import place
 from trashlite.deployment.spec import Artefact, ExportSpec
 from trashlite.deployment.trace import trace
-from trashlite.errors import UserError
+
+PORTION = 2**28  # bytes
 
 
 def export(network: nn.Module, spec: ExportSpec, folder: Path) -> Artefact:
-    """Write `index.html`, which opens from a file.
+    """Write `index.html`, which opens from a file; where there is no Node to run its code, it stays untried.
 
     Raises:
-        UserError: the network holds an operator that cannot be expressed, or there is no Node to try it with.
+        UserError: the network holds an operator that cannot be expressed.
     """
     model = model_content(network, spec)
     (folder / "index.html").write_text(page(model, spec), encoding="utf-8")
     if shutil.which("node") is None:
-        raise UserError("The page cannot be tried: there is no node here (apt-get install nodejs).")
+        return Artefact(("index.html",), None, untried="there is no node here (apt-get install nodejs)")
 
     def logits(files: Sequence[Path]) -> NDArray[np.float32]:
         settings = decode_settings(spec.preprocessing)
         draft = 2 * max(settings["image_size"]) if settings["kernel"] == "bilinear" else None
         images = (np.asarray(read_rgb(path, draft)) for path in files)
-        return np.array(run_node(model, images)["logits"], np.float32).reshape(-1, len(spec.class_names))
+        found = [row for few in portions(images) for row in run_node(model, few)["logits"]]
+        return np.array(found, np.float32).reshape(-1, len(spec.class_names))
 
     def milliseconds(count: int) -> NDArray[np.float64]:
         height, width = spec.preprocessing["image_size"]
@@ -98,6 +100,18 @@ def page(model: dict[str, Any], spec: ExportSpec) -> str:
     }.items():
         text = text.replace(f"<!--{name}-->", value).replace(f"/*{name}*/", value)
     return text
+
+
+def portions(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Images in lists of at most PORTION bytes, or of one: Node reads no file beyond 2 GiB."""
+    few: list[NDArray[np.uint8]] = []
+    for image in images:
+        if few and sum(each.nbytes for each in few) + image.nbytes > PORTION:
+            yield few
+            few = []
+        few.append(image)
+    if few:
+        yield few
 
 
 def run_node(model: dict[str, Any], images: Iterable[NDArray[np.uint8]]) -> dict[str, Any]:

@@ -78,20 +78,22 @@ class Artefact:
 
     Args:
         files: what a robot must be given, relative to the folder; their sizes are told.
-        logits: from raw files.
+        logits: from raw files; None: they cannot be run here, and `untried` says why.
         milliseconds: so many times in ms of the network alone, one image each, on one thread; None: not measured.
         runtime_mb: what must be installed to run it.
         flash_kb, ram_kb: of a microcontroller, where it is known.
         notes: for the table, such as layers that were not quantised.
+        untried: see `logits`.
     """
 
     files: Sequence[str]
-    logits: Runner
+    logits: Runner | None
     milliseconds: Callable[[int], NDArray[np.float64]] | None = None
     runtime_mb: float = 0.0
     flash_kb: float | None = None
     ram_kb: float | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    untried: str = ""
 
 
 Format = Callable[[nn.Module, ExportSpec, Path], Artefact]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.fx import Node
 
-from trashlite.deployment.graph import Activation, Graph, Operator
+from trashlite.deployment.graph import Activation, Gather, Graph, Operator
 from trashlite.deployment.lowerings import LOWERINGS
 from trashlite.deployment.tracer import Tracer, Value, unsupported
 
@@ -63,10 +63,10 @@ def _lower(tracer: Tracer, node: Node) -> Any:
         return args[0][args[1]]
     if name.startswith("_assert"):
         return None
+    if not any(isinstance(part, Value) for arg in args for part in (arg if isinstance(arg, list) else [arg])):
+        return target(*args, **kwargs)
     if name in MOVES:
         return _move(target, args, kwargs)
-    if not any(isinstance(arg, Value) for arg in args):
-        return target(*args, **kwargs)
     if name not in LOWERINGS:
         raise unsupported(node)
     return LOWERINGS[name](tracer, node, *args, **kwargs)
@@ -89,7 +89,7 @@ def _fuse_clips(graph: Graph) -> Graph:
     for operator in graph.operators:
         clip = isinstance(operator, Activation) and operator.function == "affine" and operator.parameters == (1, 0)
         alone = kept and kept[-1].output == operator.inputs[0] and uses.count(operator.inputs[0]) == 1
-        if clip and alone:
+        if clip and alone and not isinstance(kept[-1], Gather):  # which copies and has no bounds
             low, high = (min(max(bound, operator.low), operator.high) for bound in (kept[-1].low, kept[-1].high))
             kept[-1].low, kept[-1].high, kept[-1].output = low, high, operator.output
         else:

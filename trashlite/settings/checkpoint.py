@@ -47,11 +47,20 @@ class Settings(Plain):
         return self
 
 
+class DataSet(Plain):
+    root: Text | None = None
+    relabel: Text | None = None
+
+
+class Configuration(Plain):
+    datamodule: DataSet | None = None
+
+
 class Content(Plain):
     """Content of a checkpoint that tells of the network; older ones have no configuration."""
 
     hyper_parameters: Settings
-    config: dict[str, Any] = {}
+    config: Configuration | None = None
     epoch: Count = 0
     optimizer_states: list[Any] = []
     lr_schedulers: list[Any] = []

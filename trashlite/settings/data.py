@@ -21,7 +21,7 @@ from trashlite.settings.types import (
 
 Mean = Annotated[list[Share], Field(min_length=3, max_length=3, description="three numbers from 0 to 1, one a channel")]
 Std = Annotated[
-    list[Annotated[float, Field(gt=0, le=1)]],
+    list[Annotated[float, Field(gt=1e-6, le=1)]],
     Field(min_length=3, max_length=3, description="three numbers above 0 and up to 1, one a channel"),
 ]
 

@@ -107,6 +107,16 @@ def test_a_second_run_asks_nothing_and_more_views_only_for_themselves(situation:
     assert situation.ask(situation.datamodule(views=1))[1] == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"PK no archive", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'shape': (3,"])
+def test_a_damaged_file_is_computed_anew(situation: Situation, content: bytes) -> None:
+    first, _ = situation.ask(situation.datamodule(views=2))
+    (file,) = (situation.folder / "cache").glob("teacher-*/0001.npy")
+    file.write_bytes(content)
+    again, asked = situation.ask(situation.datamodule(views=2))
+    assert asked == 24
+    assert torch.equal(first.nan_to_num(), again.nan_to_num())
+
+
 def test_another_part_of_the_images_asks_only_for_what_is_new(situation: Situation) -> None:
     half = situation.datamodule(train_fraction=0.5)
     assert situation.ask(half)[1] == 2 * 12

@@ -16,7 +16,7 @@ from trashlite.data.commands import write_csv
 from trashlite.data.layout import scan
 from trashlite.data.relabel import Verdicts
 from trashlite.errors import UserError
-from trashlite.files import replacing_folder, to_json, write_text
+from trashlite.files import check_replaceable, replacing_folder, to_json, write_text
 from trashlite.reports.data_report.analysis import analyse
 from trashlite.reports.data_report.findings import findings
 from trashlite.reports.data_report.page import page
@@ -65,10 +65,7 @@ def write_report(
 
 def _check_out(out: Path) -> None:
     """Refuse a folder that holds something else, or cannot be written, before minutes of work."""
-    if out.exists() and not (out.is_dir() and {entry.name for entry in out.iterdir()} <= set(FILES)):
-        raise UserError(
-            f"{str(out)!r} is there already and is no data report: nothing in it was touched. Choose OUT=PATH."
-        )
+    check_replaceable(out, FILES, "data report")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

@@ -183,6 +183,12 @@ def test_an_honest_checkpoint_gives_its_values(honest: dict[str, Any]) -> None:
         ("state_dict", {"model.conv_stem.weight": torch.zeros(1)}),
         ("state_dict.surplus", torch.zeros(1)),
         ("state_dict", {}),
+        ("state_dict", {5: torch.zeros(1)}),
+        ("state_dict", {"model.conv_stem.weight": torch.zeros(2, 2).to_sparse()}),
+        ("state_dict", {"model.conv_stem.weight": torch.zeros(2, device="meta")}),
+        ("state_dict", {"model.conv_stem.weight": torch.full([2], complex(torch.nan))}),
+        ("config", {"datamodule": 5}),
+        ("config.datamodule.root", 5),
     ],
 )
 def test_settings_and_weights_of_a_network_are_checked_by_every_reader(key: str, value: Any, write: Write) -> None:
@@ -223,6 +229,14 @@ def test_weights_that_are_not_numbers_are_refused(write: Write, honest: dict[str
     state["model.conv_stem.weight"][0] = torch.nan
     with pytest.raises(UserError, match=r"not finite.*model\.conv_stem\.weight"):
         read_checkpoint(write("state_dict", state))
+
+
+def test_networks_that_give_no_numbers_are_refused(write: Write, honest: dict[str, Any]) -> None:
+    state = {name: tensor.clone() for name, tensor in honest["state_dict"].items()}
+    state["model.bn1.running_var"][0] = -5
+    for path in (write("state_dict", state), write("hyper_parameters.preprocessing.std", [1e-45, 1, 1])):
+        with pytest.raises(UserError):
+            load_network(read_checkpoint(path))
 
 
 def test_a_changed_byte_is_noticed(write: Write, honest: dict[str, Any]) -> None:

@@ -52,6 +52,20 @@ def test_wrong_kwargs_are_named_with_the_choices(name: str) -> None:
         create_backbone(name, 9, kwargs={"drop_rate": 0.1, "droprate": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("block_net", {"features_only": True}),
+        ("mobilenetv3_small_050", {"features_only": True}),
+        ("block_net", {"global_pool": 1}),
+        ("block_net", {"channel_multiplier": float("inf")}),
+    ],
+)
+def test_kwargs_that_break_inside_timm_are_told(name: str, kwargs: dict) -> None:
+    with pytest.raises(UserError, match=rf"backbone\.kwargs.*{next(iter(kwargs))}"):
+        create_backbone(name, 9, kwargs=kwargs)
+
+
 def test_kwargs_that_the_data_set() -> None:
     with pytest.raises(UserError, match="num_classes"):
         create_backbone("lcnet_035", 9, kwargs={"num_classes": 8})

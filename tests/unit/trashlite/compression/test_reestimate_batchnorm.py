@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from trashlite.compression.reestimate_batchnorm import reestimate_batchnorm
+from trashlite.errors import UserError
 
 
 @pytest.fixture
@@ -41,6 +42,16 @@ def test_weights_modes_and_momenta_stay(network: Any) -> None:
     assert all(torch.equal(value, weights[name]) for name, value in network.named_parameters())
     assert [module.training for module in network] == [True, True, True, True, False]
     assert (network[1].momentum, network[4].momentum) == (0.1, 0.3)
+
+
+def test_without_images_nothing_is_touched(network: Any) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(UserError, match="no images"):
+        reestimate_batchnorm(network, iter(()))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        reestimate_batchnorm(network, [torch.randn(1, 3, 3, 3)])
+    assert (network[1].momentum, network[4].momentum) == (0.1, 0.1)
 
 
 def test_a_smaller_last_batch_is_left_out(network: Any) -> None:

@@ -49,7 +49,7 @@ class EveryOperator(nn.Module):
         y = y * nn.functional.hardsigmoid(self.gate(y.mean((2, 3), keepdim=True)))
         x = self.norm(x + y) * 0.5 + 0.25
         left, right = x.chunk(2, 1)
-        x = torch.cat([right, torch.tanh(left)], 1)
+        x = torch.cat([right, torch.tanh(left)], 1).clamp(-0.6, 0.9)
         x = x.reshape(-1, 2, 6, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
         x = nn.functional.max_pool2d(nn.functional.leaky_relu(x, 0.1), 3, 2, 1)
         x = nn.functional.avg_pool2d(nn.functional.gelu(x), 3, 1, 1)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,34 @@ def formats(monkeypatch: pytest.MonkeyPatch) -> None:
 
     makers = {"lookup": lookup, "broken": broken}
     monkeypatch.setattr(export_module, "load_format", makers.__getitem__)
+    monkeypatch.setattr(export_module, "FORMATS", makers)
+
+
+def test_what_cannot_be_run_here_is_written_all_the_same(
+    tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)  # no compiler, no node
+    out, rows = export_checkpoint(tiny_checkpoint, ["c", "html"], tmp_path / "out", tiny_root)
+    assert [row.status for row in rows[1:]] == [
+        "written, not tried: there is no C compiler (cc, gcc, clang) here",
+        "written, not tried: there is no node here (apt-get install nodejs)",
+    ]
+    assert rows[1].file_kb == pytest.approx(
+        sum((out / "c" / name).stat().st_size for name in ("trashlite.h", "trashlite.c")) / 1000
+    )
+    assert (out / "html" / "index.html").is_file()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+def test_what_a_program_said_last_is_the_reason(
+    tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho first >&2\necho no such option >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr("trashlite.deployment.c_build.find_compiler", lambda: str(compiler))
+    with pytest.raises(UserError, match="c: failed: cc: no such option"):
+        export_checkpoint(tiny_checkpoint, ["c"], tmp_path / "out", tiny_root)
 
 
 @pytest.mark.usefixtures("formats")
@@ -98,16 +127,15 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_left_alone(
     tiny_checkpoint: Path, tiny_root: Path, tmp_path: Path
 ) -> None:
     out, _ = export_checkpoint(tiny_checkpoint, ["lookup"], tmp_path / "out", tiny_root)
-    (out / "old").write_text("")
+    (out / "lookup" / "old").write_text("")
     with pytest.raises(UserError, match="broken: failed: no such operator"):
         export_checkpoint(tiny_checkpoint, ["broken"], out, tiny_root)
-    assert (out / "old").exists()
+    assert (out / "lookup" / "old").exists()
     export_checkpoint(tiny_checkpoint, ["lookup"], out, tiny_root)
-    assert not (out / "old").exists()
-    other = tmp_path / "mine"
-    other.mkdir()
-    with pytest.raises(UserError, match="is there already and is no export"):
-        export_checkpoint(tiny_checkpoint, ["lookup"], other, tiny_root)
+    assert not (out / "lookup" / "old").exists()
+    (out / "notes.txt").write_text("")
+    with pytest.raises(UserError, match=r"is no export: 'notes\.txt' would be lost"):
+        export_checkpoint(tiny_checkpoint, ["lookup"], out, tiny_root)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 

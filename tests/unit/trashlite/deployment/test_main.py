@@ -7,12 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from trashlite.calibration import read_calibration
-from trashlite.deployment import compare
+from trashlite.deployment import compare, sources
 from trashlite.deployment.__main__ import main
+from trashlite.deployment.sources import Shot, Source
 
 
 @pytest.fixture(autouse=True)
@@ -96,8 +98,42 @@ def test_predictions_do_not_replace_what_is_something_else(
     Path("mine").mkdir()
     Path("mine/thesis.txt").touch()
     assert main(["predict", str(checkpoint), str(tiny_root / "val"), "--out", "mine"]) == 1
-    assert "mine is there already" in capsys.readouterr().err
+    assert "'thesis.txt' would be lost" in capsys.readouterr().err
     assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
+    assert main(["predict", str(checkpoint), str(tiny_root / "val"), "--out", "predicted"]) == 0
+    Path("predicted/notes.txt").touch()  # beside predictions of ours
+    assert main(["predict", str(checkpoint), "nowhere", "--out", "predicted"]) == 1  # before any work
+    assert "'notes.txt' would be lost" in capsys.readouterr().err
+    assert Path("predicted/notes.txt").exists()
+
+
+def test_predictions_go_into_an_empty_folder(checkpoint: Path, tiny_root: Path) -> None:
+    Path("empty").mkdir()
+    assert main(["predict", str(checkpoint), str(tiny_root / "val"), "--out", "empty"]) == 0
+    assert Path("empty/predictions.csv").is_file()
+
+
+def test_frames_that_a_video_lacks_are_told(
+    checkpoint: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = np.zeros((20, 30, 3), np.uint8)
+    for count, told in (0, "gave no image"), (2, "2 of the 5 frames that the video announces could be read"):
+        shots = iter([Shot(str(number), frame, 0.0) for number in range(count)])
+        monkeypatch.setattr(sources, "open_source", lambda text, shots=shots: Source(text, shots, 5, frames=True))
+        assert main(["predict", str(checkpoint), "belt.avi", "--out", "frames"]) == (0 if count else 1)
+        said = capsys.readouterr()
+        assert told in said.out + said.err
+
+
+@pytest.mark.parametrize("command", ["calibrate", "robustness", "export"])
+def test_data_without_validation_images_are_told(
+    command: str, checkpoint: Path, tiny_root: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name in ("Glass", "Metal", "Plastic bag"):  # one image a class: none can be kept out
+        (Path("few/train") / name).mkdir(parents=True)
+        shutil.copy(next((tiny_root / "train" / name).iterdir()), Path("few/train") / name)
+    assert main([command, str(checkpoint), "--data", "few"]) == 1
+    assert "There are no validation images in 'few'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ def odd_files(folder: Path) -> list[Path]:
     rgb.convert("L").save(folder / "grey.png")
     Image.fromarray(rng.integers(0, 65536, (40, 50), dtype=np.uint16)).save(folder / "deep.png")
     Image.fromarray(rng.integers(0, 4096, (40, 50), dtype=np.uint16)).save(folder / "camera12.png")
+    floats = rng.random((40, 50), dtype=np.float32)
+    floats[0, 0] = np.nan
+    Image.fromarray(floats).save(folder / "floats.tif")
+    Image.fromarray(floats * 300).save(folder / "large_floats.tif")
+    Image.fromarray(rng.integers(-500, 100_000, (40, 50), dtype=np.int32)).save(folder / "integers.tif")
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
     return sorted(folder.iterdir())
 
@@ -74,6 +79,10 @@ def test_infer_resizes_as_training_does(
         np.testing.assert_array_equal(classifier.pixels(file), ours.pixels(file), err_msg=file.name)
         frame = np.asarray(Image.open(file).convert("RGB"))
         np.testing.assert_array_equal(classifier.pixels(frame), ours.pixels(frame), err_msg=file.name)
+        with Image.open(file) as image:
+            size = image.size
+            classifier.pixels(image)
+            assert image.size == size  # it is its owner's
 
 
 def test_model_says_all_about_itself_and_nothing_about_the_machine(exported: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.unit.trashlite.deployment.plain import SIZES, every_operator, make_spec
 from trashlite.data.decode import decode, decode_settings, resize
 from trashlite.data.preprocess import preprocess
-from trashlite.deployment.page import model_content, page, run_node
+from trashlite.deployment.page import model_content, page, portions, run_node
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 
@@ -33,6 +33,13 @@ def test_raw_frames_give_pillows_pixels_and_torchs_logits(mode: str, kernel: str
         np.testing.assert_array_equal(got, expected, err_msg=str(frame.shape))
         batch = preprocess(torch.from_numpy(expected.copy())[None], spec.preprocessing)
         np.testing.assert_allclose(logits, network(batch)[0], rtol=0, atol=1e-4)
+
+
+def test_images_come_in_portions_that_node_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trashlite.deployment.page.PORTION", 25)
+    images = [np.zeros(size, np.uint8) for size in (10, 15, 1, 30, 2)]
+    assert [[image.size for image in few] for few in portions(images)] == [[10, 15], [1], [30], [2]]
+    assert list(portions([])) == []
 
 
 def test_the_page_asks_nobody_and_no_name_breaks_it(tmp_path: Path) -> None:
