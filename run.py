@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.trashlite.jobs import (
     check_job,
+    command_line,
     exit_on_sigterm,
     is_first_process,
     is_trial,
@@ -29,8 +30,7 @@ from hydra_plugins.trashlite.jobs import (
     with_seed,
 )
 from trashlite.errors import OverBudget, Pruned
-from trashlite.files import CONF, user_error_in
-from trashlite.settings.command_line import prepare_command_line
+from trashlite.files import user_error_in
 
 log = logging.getLogger(__name__)
 
@@ -145,5 +145,5 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
 
 
 if __name__ == "__main__":
-    prepare_command_line(sys.argv[1:], CONF)
+    sys.argv[1:] = command_line(sys.argv[1:])
     main()

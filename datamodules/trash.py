@@ -21,7 +21,7 @@ from trashlite.data.augmentation.draws import image_keys, new_keys
 from trashlite.data.cache import BadImage, Rows
 from trashlite.data.dataset import CachedImages
 from trashlite.data.decode import ResizeKernel, ResizeMode
-from trashlite.data.folder import DataFolder, listed
+from trashlite.data.folder import DataFolder, absent_classes, listed
 from trashlite.data.layout import HOW_TO_GET_DATA, UNLABELLED
 from trashlite.data.preprocess import OVERSAMPLED, PICKED, augmented_batch, evaluation_batch, preprocess
 from trashlite.data.sampling import Sampling
@@ -209,8 +209,12 @@ class TrashDataModule(pl.LightningDataModule):
             also[PICKED] = {"image_size": large, "kernel": "nearest"}
         self._open_also(train, {name: {**self.preprocessing, **changes} for name, changes in also.items()})
         self.train_dataset = train
+        files = self.class_counts
         self.class_counts = np.bincount(train.targets, minlength=len(self.class_names)).tolist()
         self.test_dataset = self.folder.test()
+        judged = {"val": self.val_dataset if self.has_val else None, "test": self.test_dataset}
+        for warning in absent_classes(self.class_names, files, self.class_counts, judged):
+            rank_zero_warn(warning)
         self._report([*self.folder.open("labelled").bad, *self.folder.open("test").bad], "left out")
 
     @rank_zero_only

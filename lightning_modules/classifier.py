@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from trashlite.metrics import bootstrap_f1, competition_score
 from trashlite.network import add_plan, build_network, fill, read_checkpoint, read_plans
 
 Batch = dict[str, Tensor]
+CALMER = "Lower optimizer.lr, lengthen scheduler.warmup_epochs, or set trainer.gradient_clip_val=1."
 
 
 class TrashClassifier(LightningModule):
@@ -130,8 +132,8 @@ class TrashClassifier(LightningModule):
         """Loss and logits of a batch, with its metrics gathered under `stage/`."""
         target = batch["target"]
         logits, loss = self.logits_and_loss(batch, stage)
-        if stage == "train" and not torch.isfinite(loss):
-            self.raise_non_finite(loss)
+        if not torch.isfinite(loss):
+            self.raise_non_finite(loss, stage)
         hard_target = target if target.ndim == 1 else target.argmax(dim=1)
         getattr(self, f"{stage}_metrics").update(logits.detach(), hard_target)
         self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=len(logits), sync_dist=True)
@@ -141,12 +143,15 @@ class TrashClassifier(LightningModule):
         logits = self(batch["image"])
         return logits, self.loss(logits, batch["target"])
 
-    def raise_non_finite(self, loss: Tensor) -> None:
+    def raise_non_finite(self, loss: Tensor, stage: str) -> None:
+        if stage != "train" and self.trainer.state.fn == TrainerFn.FITTING:
+            return  # the best checkpoint may be of another epoch
+        if stage != "train":
+            raise UserError(f"The {stage} loss of the network is {loss.item()}: its training diverged. {CALMER}")
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         raise UserError(
             f"The training loss is {loss.item()} at step {self.global_step} (epoch {self.current_epoch}), "
-            f"learning rate {lr:.3g}. Lower optimizer.lr, lengthen scheduler.warmup_epochs, or set "
-            "trainer.gradient_clip_val=1."
+            f"learning rate {lr:.3g}. {CALMER}"
         )
 
     def log_epoch(self, stage: str) -> None:

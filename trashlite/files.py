@@ -14,7 +14,7 @@ from zipfile import ZipFile, is_zipfile
 
 from trashlite.errors import UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CONF = Path(__file__).resolve().parents[1] / "conf"
 """Configuration of the program, where the library lies beside it."""
 
@@ -50,7 +50,7 @@ def disk_full(path: str | Path | None) -> UserError:
     """Message for a file that found no room."""
     return UserError(
         f"The disk is full: {path or 'a file of the run'} could not be written; what was there before is still there. "
-        "Free some space and start again; training that has got so far goes on with "
+        "Free some space (or raise `ulimit -f`) and start again; training that has got so far goes on with "
         "resume=<run folder>/checkpoints/last.ckpt."
     )
 

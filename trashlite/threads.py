@@ -1,5 +1,6 @@
 """Number of torch's CPU threads: as many as make the work faster, which beside other programs may be one."""
 
+import logging
 import os
 import statistics
 import time
@@ -9,6 +10,8 @@ from typing import Literal
 
 import torch
 from torch.nn import functional as F
+
+log = logging.getLogger(__name__)
 
 GAIN = 1.1  # so many times faster must twice the threads be: those that gain nothing slow down the neighbours
 ROUNDS = 5
@@ -59,7 +62,9 @@ def set_threads(threads: int | Literal["auto"] | None) -> None:
     if threads == "auto":
         use_fastest_threads(convolution_step, available_threads())
     elif threads is not None:
-        torch.set_num_threads(threads)
+        if threads > (cores := os.cpu_count() or 1):
+            log.warning("threads=%d on %d CPU cores: more would stand in each other's way.", threads, cores)
+        torch.set_num_threads(min(threads, cores))
 
 
 def convolution_step() -> None:

@@ -19,7 +19,6 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, record_stop, recorded_outcome
-from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._progress import Progress
 from hydra_plugins.optuna_sweeper._promote import Promotion
 from hydra_plugins.optuna_sweeper._search_space import parse_space
@@ -74,6 +73,7 @@ class Search:
             self.has_begun = True
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             self.run_trials()
+            self.trials.check_completed()
             if self.settings.promote:
                 self.promote()
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -196,8 +196,8 @@ class Search:
         try:
             chosen = [*self.space.fixed, *self.space.suggest(trial)]
             if self.settings.custom_search_space:
-                values = get_method(self.settings.custom_search_space)(self.config, trial)
-                chosen += [to_override(key, value) for key, value in values.items()]
+                function = get_method(self.settings.custom_search_space)
+                chosen += self.space.chosen_by(function.__name__, function(self.config, trial))
         except ValueError as error:
             if "does not support dynamic value space" not in str(error):
                 raise

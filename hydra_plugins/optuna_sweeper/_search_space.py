@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hydra_plugins.optuna_sweeper._overrides import to_override
 from trashlite.errors import UserError
+from trashlite.overrides import parse_override
 
 
 @dataclass
@@ -39,6 +40,18 @@ class SearchSpace:
             is_text = value in self.containers[key]
             overrides.append(f"{key}={value}" if is_text else to_override(key, value))
         return overrides
+
+    def chosen_by(self, function: str, values: Mapping[str, Any]) -> list[str]:
+        """Overrides of what a function has chosen.
+
+        Raises:
+            UserError: the command line gives one of them a value for all trials.
+        """
+        typed = {parse_override(text)[0]: text for text in self.fixed}
+        for key in values:
+            if text := typed.get(key.lstrip("+")):
+                raise UserError(f"{text}: {key.lstrip('+')} is what {function} chooses for each trial. Leave it out.")
+        return [to_override(key, value) for key, value in values.items()]
 
     def check(self, point: Mapping[str, Any], is_whole: bool) -> None:
         """Check a point that a search is to begin with.

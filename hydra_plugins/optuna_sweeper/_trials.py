@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from trashlite.errors import UserError
+from trashlite.sweeps.jobs import read_record
 from trashlite.sweeps.processes import Watch, read_marker, this_process
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Trials:
             missing = min(missing, count.waiting)
         batch: list[Trial] = []
         while len(batch) < min(most, missing):
-            trial = self.study.ask()
+            trial = self.next_again() or self.study.ask()
             self.mine.add(trial.number)
             trial.set_user_attr(BEAT, time.time())
             trial.set_user_attr(OWNER, self.owner)
@@ -109,6 +110,16 @@ class Trials:
                 self.study.sampler = self.create_sampler(trial.number)
             batch.append(trial)
         return batch
+
+    def next_again(self) -> Trial | None:
+        """A stopped or failed trial once more, which goes before points that wait for their first turn."""
+        for waiting in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            # False where another process was faster.
+            if RETRY_OF in waiting.user_attrs and self.storage.set_trial_state_values(
+                waiting._trial_id, TrialState.RUNNING
+            ):
+                return Trial(self.study, waiting._trial_id)
+        return None
 
     def give_back(self, trial: Trial) -> None:
         """Leave a trial, for which nothing has been chosen yet, to whoever asks next."""
@@ -150,6 +161,17 @@ class Trials:
             f"{self.n_trials} allows; {count.finished} are finished. The last, trial {last.number}: "
             f"{last.user_attrs.get(ERROR, '')}"
         )
+
+    def check_completed(self) -> None:
+        """Check that there is a result.
+
+        Raises:
+            UserError: trials have ended, none of them complete; with the reason of the last one.
+        """
+        ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if ended and all(trial.state == TrialState.PRUNED for trial in ended):
+            reason = read_record(Path(ended[-1].user_attrs["folder"])).get("reason", "it was pruned")
+            raise UserError(f"No trial of {len(ended)} was completed. The last, {ended[-1].number}: {reason}")
 
     def end(self, trial: Trial, outcome: Outcome, is_user_stop: bool = False) -> None:
         """Tell the study how a trial ended; a stopped one is queued again, a failed one while it may be retried."""

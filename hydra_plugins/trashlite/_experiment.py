@@ -77,6 +77,8 @@ def read_config(job: Job) -> DictConfig:
         UserError: it is missing or broken.
     """
     path, resumed = job.folder / HYDRA / "config.yaml", job.folder / RESUMED
+    if resumed.is_dir() and not path.is_file():
+        raise UserError(f"Job {job.name} went on with a run of another folder, where its configuration is.")
     try:
         config = OmegaConf.load(path)
         if not isinstance(config, DictConfig):

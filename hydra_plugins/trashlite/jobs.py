@@ -5,19 +5,22 @@ Hydra imports this module at every start, and wherever its callbacks are unpickl
 
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from trashlite.errors import UserError
 from trashlite.files import CONF
 from trashlite.settings import check_settings
+from trashlite.settings.command_line import prepare_command_line
 from trashlite.settings.inputs import INPUTS, check_inputs
 from trashlite.sweeps.folds import fold_folder
 
@@ -139,6 +143,9 @@ class CheckOutputFolder(Callback):
             sys.stderr.write(f"{error}\n")
             sys.exit(1)
         self.check(config.hydra.run.dir, "hydra.run.dir")
+        named = OmegaConf.to_container(config)["output_dir"]  # type: ignore[index, call-overload]
+        if "${" not in named:  # by default that of Hydra
+            self.check(named, "output_dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self.check(config.hydra.sweep.dir, "hydra.sweep.dir")
@@ -152,6 +159,22 @@ class CheckOutputFolder(Callback):
         except OSError as error:
             sys.stderr.write(f"Cannot write to {folder}: {error.strerror}. Choose another folder with {key}=PATH.\n")
             sys.exit(1)
+
+
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """Arguments for Hydra; ends with one clear line for a setting that it cannot read, mostly for want of quotes."""
+    prepared, parser = prepare_command_line(arguments, CONF), OverridesParser.create()
+    for argument in prepared:
+        if re.match(r"[+~]{0,2}[A-Za-z][\w./@]*=", argument):
+            try:
+                parser.parse_override(argument)
+            except HydraException:
+                key, _, value = argument.partition("=")
+                sys.exit(
+                    f"{argument} cannot be read as a setting. A text with spaces, commas, brackets, = or the like has "
+                    f"quotes of its own within the shell's: \"{key}='{value}'\""
+                )
+    return prepared
 
 
 def check_job(config: DictConfig) -> None:

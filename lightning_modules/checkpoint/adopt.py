@@ -13,6 +13,9 @@ from trashlite.overrides import parse_override
 
 log = logging.getLogger(__name__)
 
+# Settings of a run that hold to its end: state of the optimizer was made with them, the best epoch chosen by them.
+UNCHANGING = ("optimizer", "scheduler", "image_size", "resize_mode", "resize_kernel")
+
 
 def adopt_checkpoint(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[str]) -> DictConfig:
     """Fill `cfg` from a checkpoint: backbone, preprocessing, class names and data, unless `overrides` name them.
@@ -48,8 +51,11 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
     """The configuration of the stopped run, changed only where `overrides` say so.
 
     Raises:
-        UserError: the checkpoint cannot be gone on with, or `overrides` ask for another backbone than its own.
+        UserError: the checkpoint cannot be gone on with, or `overrides` ask for another backbone than its own, other
+            settings of the optimizer, the schedule or the images, or for weights besides its own.
     """
+    if "checkpoint" in override_keys(overrides):
+        raise UserError(f"resume={cfg.resume} goes on with its own weights: leave checkpoint={cfg.checkpoint} out.")
     if "config" not in checkpoint:
         raise UserError(f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run.")
     if not {"optimizer_states", "loops"} <= checkpoint.keys():
@@ -58,19 +64,28 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
             f"begin a new run from these weights with checkpoint={cfg.resume}."
         )
     resumed = OmegaConf.create(take_values(OmegaConf.to_container(cfg), checkpoint["config"]))
-    before = resumed.optimizer.name
+    adopt_network(resumed, cfg, checkpoint["hyper_parameters"], [])
+    before = unchanging(resumed)
     copy_keys(cfg, resumed, given_keys(overrides))
     adopt_network(resumed, cfg, checkpoint["hyper_parameters"], overrides)
-    if resumed.optimizer.name != before:
+    after = unchanging(resumed)
+    if changed := [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]:
+        key = "optimizer.name" if "optimizer.name" in changed else changed[0]
         raise UserError(
-            f"resume={cfg.resume} was trained with {before}; optimizer.name={resumed.optimizer.name} cannot go on with "
-            f"its state. Leave it out, or begin a new run from these weights with checkpoint={cfg.resume}."
+            f"resume={cfg.resume} was trained with {key}={before.get(key)} and cannot go on with {after.get(key)}. "
+            f"Leave it out, or begin a new run from these weights with checkpoint={cfg.resume}."
         )
     if is_finished(resumed, checkpoint):
         epochs = resumed.trainer.max_epochs
         log.info("The run has had its %d epochs: nothing is left to train. Its best checkpoint is evaluated.", epochs)
         resumed.logger.wandb = None  # it has its run in W&B already
     return resumed
+
+
+def unchanging(cfg: DictConfig) -> dict[str, Any]:
+    """Plain values of `UNCHANGING` by their dotted keys, and the kind of data."""
+    found: Any = OmegaConf.to_container(cfg)
+    return dict(leaves({key: found[key] for key in UNCHANGING})) | {"datamodule": found["datamodule"]["_target_"]}
 
 
 def is_finished(cfg: DictConfig, checkpoint: dict[str, Any]) -> bool:
@@ -159,15 +174,16 @@ def overlay_keys(group: str, name: str) -> set[str]:
             keys |= overlay_keys(group, entry)
         else:
             keys |= {group.removeprefix("override ").lstrip("/") for group in entry}
-    return keys | set(_leaves(overlay))
+    return keys | {key for key, _ in leaves(overlay)}
 
 
-def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values that are no dicts, by their dotted keys."""
     for key, value in node.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", value
 
 
 def copy_keys(source: DictConfig, target: DictConfig, keys: set[str]) -> None:

@@ -131,3 +131,29 @@ class DataFolder:
 def listed(bad: Sequence[BadImage]) -> str:
     """A line for each unreadable file."""
     return "\n".join(f"{image.path}: {image.why}" for image in bad)
+
+
+def absent_classes(
+    class_names: Sequence[str],
+    listed: Sequence[int],
+    trained: Sequence[int],
+    judged: Mapping[str, CachedImages | None],
+) -> list[str]:
+    """Warnings of classes of which the reading and the split have left no image.
+
+    Args:
+        listed, trained: images of train by class, as files and as they are trained on.
+        judged: images that F1 is measured on, by the name of their part.
+    """
+    warnings = []
+    if lost := [name for name, files, images in zip(class_names, listed, trained, strict=True) if files > images == 0]:
+        warnings.append(f"No image of {', '.join(lost)} is left to train on: kept as a class, never learned.")
+    for part, images in judged.items():
+        found = {*images.targets.tolist()} if images else set()
+        absent = [name for number, name in enumerate(class_names) if number not in found]
+        if images and absent:
+            warnings.append(
+                f"{part} has no image of {', '.join(absent)}: an absent class has an F1 of 0, so that macro F1 is "
+                f"{len(found) / len(class_names):.2f} at most."
+            )
+    return warnings

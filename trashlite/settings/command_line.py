@@ -10,8 +10,12 @@ OPTIONAL = ("experiment", "debug")  # groups of which none need be chosen
 MORE_FILES = ("--config-dir", "-cd", "hydra.searchpath=")
 
 
-def prepare_command_line(arguments: Sequence[str], conf: Path) -> None:
-    """Let an answer be piped into `head`, and refuse what Hydra has a riddle for: a group of null, a network's name."""
+def prepare_command_line(arguments: Sequence[str], conf: Path) -> list[str]:
+    """Let an answer be piped into `head`, and refuse what Hydra has a riddle for: a group of null, a network's name.
+
+    Returns:
+        The arguments with `~/` at the head of a value as the home folder, which no shell makes of it there.
+    """
     # Only for answers: in a run a connection that breaks must raise, not kill.
     if hasattr(signal, "SIGPIPE") and any(argument.partition("=")[0] in QUESTIONS for argument in arguments):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -24,6 +28,16 @@ def prepare_command_line(arguments: Sequence[str], conf: Path) -> None:
                 sys.exit(f"{argument}: choose one of {', '.join(options)}.{parts}")
         if group == "backbone" and not any(argument.startswith(MORE_FILES) for argument in arguments):
             check_backbone(choice, conf)
+    return [at_home(argument) for argument in arguments]
+
+
+def at_home(argument: str) -> str:
+    """`root='/home/me/photos'` of `root=~/photos`."""
+    key, equals, value = argument.partition("=")
+    if not equals or not value.startswith("~/"):
+        return argument
+    path = str(Path(value).expanduser()).replace("'", "\\'")
+    return f"{key}='{path}'"
 
 
 def check_backbone(choice: str, conf: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.datamodules.conftest import names
+from tests.unit.datamodules.conftest import break_image, names
 from trashlite.errors import UserError
 
 
@@ -30,7 +30,23 @@ def test_classes_without_images_and_classes_of_val_alone(
         datamodule = build(root)
     assert datamodule.class_names == ["a", "b", "c"]
     assert datamodule.class_counts == [2, 0, 0]
-    assert len([warning for warning in caught if "class" in str(warning.message)]) == 2
+    told = [str(warning.message) for warning in caught if "class" in str(warning.message)]
+    assert len(told) == 3
+    assert told[-1] == ("val has no image of a, c: an absent class has an F1 of 0, so that macro F1 is 0.33 at most.")
+
+
+def test_a_class_that_reading_and_splitting_leave_empty_is_told(
+    tmp_path: Path, render_root: Callable, build: Callable
+) -> None:
+    root = render_root(
+        tmp_path / "root", {"train/a": 3, "train/b": 3, "train/c": 2, "val/a": 2, "val/b": 2, "test/a": 1}
+    )
+    for image in (root / "train/c").iterdir():
+        break_image(image)
+    with pytest.warns(UserWarning, match="image") as caught:
+        build(root)
+    told = {str(warning.message).partition(":")[0] for warning in caught}
+    assert {"No image of c is left to train on", "val has no image of c", "test has no image of b, c"} <= told
 
 
 def test_korean_and_spaced_names_through_the_whole_way(tmp_path: Path, render_root: Callable, build: Callable) -> None:

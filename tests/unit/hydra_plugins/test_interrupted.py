@@ -40,6 +40,20 @@ def test_ctrl_c_fails_what_runs_and_queues_it_again(sweeps: Sweeps, caplog: pyte
     assert launcher.jobs[0]["x"] == trials[2].params["x"] == trials[3].params["x"]
 
 
+def test_a_stopped_trial_goes_before_points_that_have_not_begun(sweeps: Sweeps) -> None:
+    points = [{"x": value} for value in (0.5, 1.0, 1.5, 2.0)]
+
+    def stopped_at_the_second(job: dict[str, Any]) -> float:
+        if job["hydra.sweep.subdir"] == 1:
+            raise KeyboardInterrupt
+        return job["x"]
+
+    with pytest.raises(SystemExit):
+        sweeps.run(stopped_at_the_second, n_trials=3, enqueue=points)
+    launcher = sweeps.run(square, n_trials=3, enqueue=points)
+    assert [job["x"] for job in launcher.jobs] == [1.0, 1.5]
+
+
 def test_a_trial_of_a_dead_process_is_run_again(sweeps: Sweeps) -> None:
     search = sweeps.prepare(square, n_trials=3)
     search.study, search.trials = search.open_study()

@@ -136,6 +136,16 @@ def test_pruned_trials_count_as_finished(sweeps: Sweeps) -> None:
     assert set(sweeps.states()) == {"COMPLETE", "PRUNED"}
 
 
+def test_a_search_without_any_result_fails_with_the_last_reason(sweeps: Sweeps) -> None:
+    def too_dear(job: dict[str, Any]) -> float:
+        raise Pruned("4 MACs are too many")
+
+    search = sweeps.prepare(too_dear, n_trials=3)
+    search.launcher.figures = {"reason": "4 MACs are too many"}
+    with pytest.raises(UserError, match=r"No trial of 3 was completed\. The last, 2: 4 MACs are too many"):
+        search.run()
+
+
 def test_pruning_works_with_several_objectives(sweeps: Sweeps) -> None:
     def pruned_below_zero(job: dict[str, Any]) -> tuple[float, float]:
         if job["x"] < 0:

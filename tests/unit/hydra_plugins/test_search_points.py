@@ -94,6 +94,13 @@ def conditional(cfg: Any, trial: optuna.Trial) -> dict[str, Any]:
     return {"x": 0, "+depth": trial.suggest_int("depth", 1, 3)}
 
 
+@pytest.mark.parametrize("typed", ["x=3", "++x=3"])
+def test_a_value_for_what_the_function_chooses_is_refused(sweeps: Sweeps, typed: str) -> None:
+    custom = f"{__name__}.conditional"
+    with pytest.raises(UserError, match=r"x=3: x is what conditional chooses for each trial"):
+        sweeps.run(square, typed, n_trials=2, params={}, custom_search_space=custom)
+
+
 def test_a_function_may_choose(sweeps: Sweeps) -> None:
     custom = f"{__name__}.conditional"
     launcher = sweeps.run(square, n_trials=12, params={}, custom_search_space=custom)

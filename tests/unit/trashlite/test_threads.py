@@ -62,7 +62,15 @@ def test_cores_and_launchers_bound_the_threads(
     assert available_threads(processes) == expected
 
 
-def test_a_number_is_taken_as_it_is_and_auto_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_is_taken_as_it_is_and_auto_is_measured(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    set_threads(1000)
+    assert torch.get_num_threads() == 3
+    assert "threads=1000 on 3 CPU cores" in caplog.text
+    set_threads(2)
+    assert torch.get_num_threads() == 2
     set_threads(3)
     assert torch.get_num_threads() == 3
     set_threads(None)

@@ -1,4 +1,4 @@
-"""Report of a sweep on the screen: ten rows within 80 columns, why jobs have no result, and where the rest lies."""
+"""Report of a sweep on the screen: ten rows, why jobs have no result, and where the rest lies."""
 
 from pathlib import Path
 
@@ -18,7 +18,8 @@ STYLES = {"completed": None, "pruned": "dim", "failed": "red", "unfinished": "ye
 
 def show(report: Report, console: Console) -> None:
     """Print the report; a file gets the same lines as a screen of 80 columns."""
-    console.print(console_table(report.table), width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
+    width = console.width if console.is_terminal else WIDTH
+    console.print(console_table(report.table, width), width=width)
     table, reasons = report.table, reasons_of(report.table)
     lines = [(f"{FRONT_MARK} {table.meaning}.", "dim")] if table.front else []
     lines += [(f"{table.counts()}.", "")]
@@ -32,8 +33,8 @@ def show(report: Report, console: Console) -> None:
         console.print(Text(line, style), soft_wrap=True)
 
 
-def console_table(table: SweepTable) -> Table:
-    """The first rows; of the settings what fits, and only those in which jobs differ."""
+def console_table(table: SweepTable, width: int = WIDTH) -> Table:
+    """The first rows; of the settings only those in which jobs differ, and what fits into two lines."""
     rows = table.jobs[:ROWS]
     title = f"Jobs of {escape(str(short_path(table.folder)))}"
     shown = Table(
@@ -48,12 +49,12 @@ def console_table(table: SweepTable) -> Table:
         cells = {**dict(zip(table.headings, table.cells(job), strict=True)), "job": job.name}
         lines.append([cells[heading] for heading in headings[:-1]])
     widths = [max(map(len, column)) for column in zip(names, *lines, strict=False)]
-    room = WIDTH - sum(widths) - GAP * len(widths)
+    room = max(width, WIDTH) - sum(widths) - GAP * len(widths)
     for heading, name in zip(headings, names, strict=True):
         is_word = heading in ("job", DATA, "overrides", "front")
-        shown.add_column(name, no_wrap=True, justify="left" if is_word else "right")
+        shown.add_column(name, no_wrap=heading != "overrides", justify="left" if is_word else "right", overflow="fold")
     for job, line in zip(rows, lines, strict=True):
-        settings = cut(" ".join(map(last_key, table.differing(job))), room)
+        settings = cut(" ".join(map(last_key, table.differing(job))), 2 * room)
         shown.add_row(*map(escape, [*line, settings]), style=STYLES[job.state])
     return shown
 

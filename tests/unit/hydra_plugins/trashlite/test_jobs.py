@@ -36,3 +36,22 @@ def test_a_disk_without_room_for_the_first_files_is_told_in_a_line(
     assert line.endswith("Choose another folder with hydra.run.dir=PATH.")
     jobs.CheckOutputFolder.check(str(tmp_path / "run"), "hydra.run.dir")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("argument", ["datamodule.root=/my photos (1)", "+tags=[a", "study={name", "hydra.dir=a='b"])
+def test_a_setting_without_its_quotes_is_told_with_them(argument: str) -> None:
+    key, _, value = argument.partition("=")
+    with pytest.raises(SystemExit) as stop:
+        jobs.command_line(["-m", argument])
+    assert str(stop.value).startswith(f"{argument} cannot be read as a setting.")
+    assert str(stop.value).endswith(f"\"{key}='{value}'\"")
+
+
+def test_settings_that_hydra_reads_pass() -> None:
+    jobs.command_line(
+        [
+            *("-m", "--config-dir", "/a=b, c", "+sweep=nas", "a=1,2", "hydra/launcher=joblib", "~callbacks.ema"),
+            *("datamodule.root='/my photos, all'", "image_size=[48,64],[24,36]", "callbacks@x=y", "++a.b={c: 1}"),
+            "hydra.sweep.subdir='${fold_folder:${seed},${datamodule.fold}}'",
+        ]
+    )

@@ -111,10 +111,27 @@ def test_another_network_than_the_one_to_resume_is_refused(overrides: list[str],
         resumed_config(composed, stopped(), overrides)
 
 
-def test_another_optimizer_than_the_one_to_resume_is_refused() -> None:
-    overrides = ["optimizer=sgd"]
-    with pytest.raises(UserError, match=r"was trained with adamw.*optimizer\.name=sgd"):
-        resumed_config(compose_config(*overrides), stopped(), overrides)
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["optimizer=sgd"], r"with optimizer\.name=adamw and cannot go on with sgd"),
+        (["optimizer.lr=0.25"], r"with optimizer\.lr=0\.5 and cannot go on with 0\.25"),
+        (["scheduler=constant"], r"with scheduler\..* and cannot go on with"),
+        (["image_size=[16,16]"], r"with image_size=\[8, 12\] and cannot go on with \[16, 16\]"),
+        (["resize_mode=stretch"], "with resize_mode=letterbox and cannot go on with stretch"),
+        (["datamodule=demo"], "with datamodule=.*Trash.* and cannot go on with .*Demo"),
+        (["checkpoint=other.ckpt"], r"leave checkpoint=other\.ckpt out"),
+    ],
+)
+def test_what_a_resumed_run_cannot_change_is_refused(overrides: list[str], words: str) -> None:
+    checkpoint = stopped("optimizer.lr=0.5")
+    with pytest.raises(UserError, match=words):
+        resumed_config(compose_config(*overrides), checkpoint, overrides)
+
+
+def test_what_is_said_again_is_no_change() -> None:
+    overrides = ["optimizer.lr=0.5", "image_size=[8,12]", "resize_mode=letterbox"]
+    assert resumed_config(compose_config(*overrides), stopped("optimizer.lr=0.5"), overrides).optimizer.lr == 0.5
 
 
 def test_a_finished_run_is_known_and_fewer_epochs_than_it_had_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""What an export shows on the screen."""
+"""Figures of an export on the screen."""
 
 from rich.console import Console
 

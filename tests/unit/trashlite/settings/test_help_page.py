@@ -82,4 +82,12 @@ def test_other_arguments_pass() -> None:
     prepare_command_line(["backbone=trashnet_1m,trashnet_2m", "backbone.name=lcnet_050"], CONF)
     prepare_command_line(["--config-dir", "mine", "backbone=found"], CONF)
     prepare_command_line(["hydra.searchpath=[file://mine]", "backbone=found"], CONF)
-    prepare_command_line(["callbacks.ema=null", "experiment=null", "augmentation=none", "notes=none"], CONF)
+    same = ["callbacks.ema=null", "experiment=null", "augmentation=none", "notes=~", "~logger.wandb", "-m"]
+    assert prepare_command_line(same, CONF) == same
+
+
+def test_the_home_folder_is_meant_where_no_shell_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/o'brien")
+    assert prepare_command_line(["datamodule.root=~/my photos"], CONF) == [
+        "datamodule.root='/home/o\\'brien/my photos'"
+    ]

@@ -35,6 +35,21 @@ def test_ten_rows_fit_a_screen_of_80_columns(tmp_path: Path) -> None:
     assert "optimizer.lr" not in rows[0]  # all have the same
 
 
+def test_jobs_that_differ_late_can_be_told_apart(tmp_path: Path) -> None:
+    for number, size in enumerate(("[32,32]", "[48,48]")):
+        settings = [
+            "backbone.name=mobilenetv3_small_050" if number else "backbone.name=lcnet_035",
+            f"image_size={size}",
+        ]
+        write_job(tmp_path / str(number), *settings, f1=0.5, macs=1_641_168)
+    for width in (80, 120):
+        lines = shown(tmp_path, width)
+        assert all(len(line.rstrip()) <= width for line in lines[:6])
+        table = " ".join(lines[:6])
+        assert "image_size=[32,32]" in table
+        assert "image_size=[48,48]" in table
+
+
 def test_reasons_and_what_comes_next_stand_below(tmp_path: Path) -> None:
     write_sweep(tmp_path, 3)
     write_job(tmp_path / "3", state="failed", error="no [bold] hope")
