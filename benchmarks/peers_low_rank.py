@@ -14,7 +14,7 @@ from timm.models._efficientnet_builder import round_channels
 from torch import Tensor, nn
 
 from trashlite.backbones import block_net, create_backbone, shufflenetv2
-from trashlite.compression.low_rank.macs import measure_layers
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.errors import UserError
 
 SEARCH_STEPS = 12

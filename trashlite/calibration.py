@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 from scipy.optimize import minimize_scalar
 
 from trashlite.errors import UserError
@@ -54,9 +55,7 @@ class Calibration:
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
     """Probabilities (N, C) of logits (N, C)."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return special.softmax(logits.astype(np.float64) / temperature, axis=1)
 
 
 def calibrate(
@@ -97,8 +96,8 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
     """The temperature between 0.05 and 20 whose softmax has the least cross entropy on `targets`."""
 
     def cross_entropy(log_temperature: float) -> float:
-        probabilities = softmax(logits, float(np.exp(log_temperature)))
-        return -float(np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-300)).mean())
+        likelihoods = special.log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=1)
+        return -float(likelihoods[np.arange(len(targets)), targets].mean())
 
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 

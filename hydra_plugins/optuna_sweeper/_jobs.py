@@ -9,10 +9,9 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna import TrialPruned
 
-from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._trials import Outcome
 from trashlite.errors import Pruned
-from trashlite.overrides import parse_override
+from trashlite.overrides import parse_override, to_override
 from trashlite.reports.run_record import write_record
 from trashlite.sweeps.jobs import RECORD, read_record
 

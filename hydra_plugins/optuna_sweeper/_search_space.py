@@ -12,9 +12,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, QuotedStri
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.optuna_sweeper._overrides import to_override
 from trashlite.errors import UserError
-from trashlite.overrides import parse_override
+from trashlite.overrides import parse_override, to_override
 
 
 @dataclass

@@ -18,6 +18,7 @@ from hydra.errors import OverrideParseException
 from rich.console import Console
 
 from trashlite.errors import UserError
+from trashlite.overrides import quote
 from trashlite.sweeps.folds import FoldRun, claim, fold_runs, release
 from trashlite.sweeps.jobs import RECORD
 
@@ -52,7 +53,7 @@ def run_waiting(runs: Sequence[FoldRun], folder: Path, overrides: list[str]) -> 
         sys.stderr.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already.\n")
     for each in waiting:
         if each.last.is_file():
-            start([f"resume={quoted(each.last)}"])
+            start([f"resume={quote(str(each.last))}"])
     for seed in dict.fromkeys(each.seed for each in waiting):
         if new := [each.fold for each in waiting if each.seed == seed and not each.last.is_file()]:
             start(multirun(folder, seed, new, overrides))
@@ -84,8 +85,8 @@ def multirun(folder: Path, seed: int, folds: Sequence[str], overrides: Sequence[
         *overrides,
         f"seed={seed}",
         f"datamodule.fold={','.join(folds)}",
-        f"group={quoted(folder.name)}",
-        f"hydra.sweep.dir={quoted(folder)}",
+        f"group={quote(folder.name)}",
+        f"hydra.sweep.dir={quote(str(folder))}",
         "hydra.sweep.subdir='${fold_folder:${seed},${datamodule.fold}}'",
         "~hydra.callbacks.sweep_report",  # a report of its own comes when all are finished
     ]
@@ -120,11 +121,6 @@ def check_finished(runs: Sequence[FoldRun]) -> None:
         raise UserError(
             f"{len(left)} runs are not finished, the first: {left[0]} (see its {RECORD}). The same command goes on."
         )
-
-
-def quoted(text: str | Path) -> str:
-    """A path as Hydra reads it."""
-    return "'" + str(text).replace("'", "\\'") + "'"
 
 
 def default_folder(overrides: Sequence[str], folds: int) -> Path:

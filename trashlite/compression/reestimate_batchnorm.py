@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trashlite.compression.low_rank.macs import evaluating
+from trashlite.compression.evaluating import evaluating
 from trashlite.errors import UserError
 
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,15 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]])
     write_text(path, text.getvalue())
 
 
-def file_digest(*paths: Path) -> str:
-    """Hash of names, sizes and times of many files, of the content of one; 16 hex digits."""
+def content_digest(path: Path) -> str:
+    """Hash of what a file holds, 16 hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def state_digest(paths: Iterable[Path]) -> str:
+    """Hash of names, sizes and times of files, 16 hex digits."""
     digest = hashlib.sha256()
-    if len(paths) == 1:
-        digest.update(paths[0].read_bytes())
-    for path in sorted(paths) if len(paths) > 1 else []:
+    for path in sorted(paths):
         state = path.stat()
         digest.update(os.fsencode(path) + repr((state.st_size, state.st_mtime_ns)).encode())
     return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ from typing import Any
 from trashlite.data.cache import progress
 from trashlite.data.categories import UNKNOWN, read_categories
 from trashlite.data.coco import Coco, read_coco
-from trashlite.data.commands import account_table, file_digest, shown, write_csv
+from trashlite.data.commands import account_table, content_digest, shown, state_digest, write_csv
 from trashlite.data.contact_sheet import Cell, contact_sheet
 from trashlite.data.crop_plan import (
     NOT_IN_MAP,
@@ -65,10 +65,10 @@ def make_crops(
     files = PhotographFile.below(images, {item.photograph.file_name for item in coco.objects})
     made_from = {
         "version": VERSION,
-        "annotations": file_digest(annotations),
-        "map": file_digest(map_file) if map_file else None,
+        "annotations": content_digest(annotations),
+        "map": content_digest(map_file) if map_file else None,
         "settings": settings._asdict(),
-        "images": file_digest(*(file.path for file in files.values())),
+        "images": state_digest(file.path for file in files.values()),
     }
     return make_folder(out, made_from, partial(_fill, coco=coco, class_of=class_of, files=files, settings=settings))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from trashlite.data.categories import check_class_name
-from trashlite.data.commands import account_table, file_digest, shown, write_csv
+from trashlite.data.commands import account_table, content_digest, shown, state_digest, write_csv
 from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED
 from trashlite.data.new_folder import make_folder
 from trashlite.data.share_groups import share_groups
@@ -69,8 +69,8 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
     parts = share_groups(names, [str(item.path) for item in labelled], {"val": val}, seed)
     part_of = {item.path: part for item, part in zip(labelled, parts, strict=True)}
     made_from = {
-        "images": file_digest(*(item.path for item in found)),
-        "labels": file_digest(source) if kind == "csv" else None,
+        "images": state_digest(item.path for item in found),
+        "labels": content_digest(source) if kind == "csv" else None,
         "settings": [link, val, seed],
     }
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from trashlite.batch_metrics import MacroF1
+from trashlite.compression.evaluating import evaluating
 from trashlite.compression.fold_batchnorm import fold_batchnorm
 from trashlite.compression.low_rank import RankPlan
-from trashlite.compression.low_rank.macs import evaluating
 from trashlite.compression.macs import MacsReport, count_macs
 from trashlite.files import write_text
 

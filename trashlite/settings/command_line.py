@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trashlite.overrides import quote
+
 QUESTIONS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}
 OPTIONAL = ("experiment", "debug")  # groups of which none need be chosen
 MORE_FILES = ("--config-dir", "-cd", "hydra.searchpath=")
@@ -36,8 +38,7 @@ def at_home(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals or not value.startswith("~/"):
         return argument
-    path = str(Path(value).expanduser()).replace("'", "\\'")
-    return f"{key}='{path}'"
+    return f"{key}={quote(str(Path(value).expanduser()))}"
 
 
 def check_backbone(choice: str, conf: Path) -> None:

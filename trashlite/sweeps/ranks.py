@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna import Trial
 from torch import nn
 
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.low_rank.candidates import list_candidates
 from trashlite.compression.low_rank.layers import allowed_kinds, find_layers, layer_type
-from trashlite.compression.low_rank.macs import measure_layers
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 

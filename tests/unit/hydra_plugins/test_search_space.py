@@ -1,13 +1,9 @@
 """Hydra's override grammar becomes Optuna's distributions, and back."""
 
-from typing import Any
-
 import optuna
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.optuna_sweeper._overrides import to_override
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from trashlite.errors import UserError
 
@@ -87,53 +83,3 @@ def test_grid_holds_every_value() -> None:
     assert grid["a"] == [1, 3, 5]
     assert grid["b"] == ["[1]", "[2]"]
     assert grid["c"] == pytest.approx([0, 0.1, 0.2])
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        True,
-        False,
-        0,
-        -3,
-        1e-5,
-        2.5,
-        float("inf"),
-        "",
-        "plain",
-        "a b",
-        "a,b",
-        "it's",
-        'say "x"',
-        "null",
-        "True",
-        "1e-3",
-        "7",
-        "back\\slash",
-        "end\\",
-        "\\'",
-        "ir_r2_k3_s2_e3_c24_se0.25",
-        "x=y",
-        "a:b",
-        "[1]",
-        "ü",
-        "$",
-        " a ",
-        "nan",
-        [],
-        [1, "a b", None],
-        ["cn_r1_k1", ["x,y"]],
-        {"a": 1, "optimizer.lr": 0.1, "b c": ["d"], "x/y@z": {"e": True}},
-    ],
-)
-def test_any_plain_value_survives_the_way_through_an_override(value: Any) -> None:
-    [override] = OverridesParser.create().parse_overrides([to_override("+key", value)])
-    assert override.value() == value
-    assert type(override.value()) is type(value)
-    assert override.key_or_group == "key"
-
-
-def test_a_value_that_is_no_plain_data_is_named() -> None:
-    with pytest.raises(UserError, match=r"net cannot be set to \[<object"):
-        to_override("net", [object()])

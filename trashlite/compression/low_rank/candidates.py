@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trashlite.compression.layer_costs import LayerCost
 from trashlite.compression.low_rank.factorise import (
     features,
     full_ranks,
@@ -16,7 +17,7 @@ from trashlite.compression.low_rank.factorise import (
     split_weight,
 )
 from trashlite.compression.low_rank.layers import Kind, Layer, grouped_shape, grouped_weight
-from trashlite.compression.low_rank.macs import LayerCost, factorised_macs
+from trashlite.compression.low_rank.macs import factorised_macs
 
 TUCKER_INPUT_RANKS = 16  # so many of them are tried, evenly spread; each with every output rank
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trashlite.compression.evaluating import evaluating
 from trashlite.compression.low_rank.layers import Layer, double, patches
-from trashlite.compression.low_rank.macs import evaluating
 from trashlite.errors import UserError
 
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from trashlite.compression.layer_costs import LayerCost, measure_layers
 from trashlite.compression.low_rank.candidates import Candidate, list_candidates
 from trashlite.compression.low_rank.factorise import compose, factorise, output_energy, relative_error
 from trashlite.compression.low_rank.knapsack import choose_options
@@ -19,7 +20,7 @@ from trashlite.compression.low_rank.layers import (
     grouped_weight,
     layer_type,
 )
-from trashlite.compression.low_rank.macs import LayerCost, factorised_macs, measure_layers
+from trashlite.compression.low_rank.macs import factorised_macs
 from trashlite.compression.low_rank.moments import Moments
 from trashlite.compression.low_rank.plan import LayerPlan, RankPlan, check_layer
 from trashlite.compression.low_rank.policies import energy_ranks, ratio_ranks, round_ranks

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trashlite.compression.evaluating import evaluating
 from trashlite.compression.low_rank.candidates import Candidate
 from trashlite.compression.low_rank.chain import build_chain
 from trashlite.compression.low_rank.factorise import factorise
 from trashlite.compression.low_rank.layers import Layer, grouped_weight
-from trashlite.compression.low_rank.macs import evaluating
 from trashlite.errors import UserError
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from trashlite.compression.low_rank.macs import measure_layers
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.macs import count_macs
 from trashlite.compression.slimming.apply import apply_channel_plan
 from trashlite.compression.slimming.channels import trace_channels

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
-from trashlite.compression.low_rank.macs import evaluating
+from trashlite.compression.evaluating import evaluating
 from trashlite.compression.slimming.apply import ROUTERS
 from trashlite.compression.slimming.labels import Labels
 from trashlite.compression.slimming.rules import RULES, Call

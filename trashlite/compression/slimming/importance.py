@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from trashlite.compression.low_rank.macs import evaluating
+from trashlite.compression.evaluating import evaluating
 from trashlite.compression.slimming.channels import ChannelGraph
 
 

@@ -1,4 +1,4 @@
-"""The library where only its own requirements are installed: no Lightning, Hydra, W&B or Optuna."""
+"""The library where Lightning, Hydra, W&B and Optuna are not installed."""
 
 import subprocess
 import sys

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import RandomSampler
 from torch import nn
 
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.low_rank import select_ranks
-from trashlite.compression.low_rank.macs import measure_layers
 from trashlite.errors import UserError
 from trashlite.sweeps import ranks as rank_space
 from trashlite.sweeps.ranks import layer_weights, sensitivity_plans, stage_pattern, stage_weights

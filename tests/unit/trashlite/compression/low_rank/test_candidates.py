@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from trashlite.compression.layer_costs import LayerCost
 from trashlite.compression.low_rank.candidates import list_candidates, squared_errors
 from trashlite.compression.low_rank.factorise import compose, factorise, full_ranks, relative_error
-from trashlite.compression.low_rank.macs import LayerCost
 
 
 def moments_like_a_network(groups: int, size: int) -> torch.Tensor:

@@ -9,10 +9,10 @@ import timm
 import torch
 from torch import nn
 
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.low_rank import LayerPlan, RankPlan, apply_plan, collect_moments, select_ranks
 from trashlite.compression.low_rank.factorise import compose, relative_error
 from trashlite.compression.low_rank.layers import grouped_weight
-from trashlite.compression.low_rank.macs import measure_layers
 from trashlite.errors import UserError
 
 POLICIES = [

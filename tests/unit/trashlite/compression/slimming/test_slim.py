@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.unit.trashlite.compression.slimming.networks import BACKBONES, BLOCKS, build, from_config, images
 from trashlite.compression import apply_channel_plan, count_macs, slim
-from trashlite.compression.low_rank.macs import measure_layers
+from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.slimming import round_budgets
 from trashlite.compression.slimming.channels import ChannelGraph, LayerChannels, trace_channels
 from trashlite.compression.slimming.groups import Group, find_groups
