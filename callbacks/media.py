@@ -1,6 +1,5 @@
 """Pictures of results, drawn with the best checkpoint, after its validation and test."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from trashlite.reports.learning_curve import learning_curve_figure, read_history
 from trashlite.reports.pictures import confusion_matrix_figure, image_grid, save_figure
+from trashlite.reports.results import class_table, worst_mistakes
 
 
 class ResultPictures(Callback):
@@ -100,19 +99,3 @@ class ResultPictures(Callback):
                 logger.log_table(
                     f"{stage}/classes", columns=["class", "images", "precision", "recall", "f1"], data=rows
                 )
-
-
-def class_table(target: Tensor, predicted: Tensor, class_names: Sequence[str]) -> list[list[Any]]:
-    """One row for each class: name, images, precision, recall and F1, which are 0 where they divide by 0."""
-    precision, recall, f1, images = precision_recall_fscore_support(
-        target, predicted, labels=range(len(class_names)), zero_division=0
-    )
-    columns = (images, precision, recall, f1)
-    return [[name, *(column[i].item() for column in columns)] for i, name in enumerate(class_names)]
-
-
-def worst_mistakes(logits: Tensor, target: Tensor, count: int) -> list[int]:
-    """Positions of at most `count` wrongly classified images, highest cross entropy first."""
-    loss = cross_entropy(logits.float(), target, reduction="none")
-    wrong = (logits.argmax(dim=1) != target).nonzero().flatten()
-    return wrong[loss[wrong].argsort(descending=True, stable=True)][:count].tolist()

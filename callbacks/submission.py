@@ -1,8 +1,5 @@
 """Submission of the unlabelled test set in the competition's form."""
 
-import csv
-import hashlib
-import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -16,9 +13,10 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from trashlite.calibration import Calibration, read_calibration, softmax
-from trashlite.compression.macs import MacsReport, count_macs
+from trashlite.compression import count_macs
 from trashlite.errors import UserError
-from trashlite.files import to_json, write_texts
+from trashlite.files import sha256
+from trashlite.reports.submission import validate, write_submission
 
 log = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "ultralytics-thop")
@@ -88,35 +86,3 @@ class SubmissionWriter(BasePredictionWriter):
         if unreadable:
             place = self.output_dir / "submission_info.json"
             log.warning("%d test images could not be read and were called %s; see %s", len(unreadable), fallback, place)
-
-
-def validate(submission: dict[str, str], expected: Sequence[str], class_names: Sequence[str]) -> None:
-    """Raise ValueError unless there is one known label for every expected file, and nothing else."""
-    if missing := sorted(set(expected) - set(submission)):
-        raise ValueError(f"{len(missing)} test files have no prediction, the first: {missing[:5]}")
-    if extra := sorted(set(submission) - set(expected)):
-        raise ValueError(f"{len(extra)} predictions belong to no test file, the first: {extra[:5]}")
-    if unknown := sorted(set(submission.values()) - set(class_names)):
-        raise ValueError(f"labels that are no classes of the model: {unknown}")
-
-
-def write_submission(output_dir: Path, submission: dict[str, str], report: MacsReport, info: dict[str, Any]) -> None:
-    """Write the three files, rows sorted by file name; all are complete before the first takes its place."""
-    rows = sorted(submission.items())
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["file", "label"])
-    writer.writerows(rows)
-    form = {"macs": report.macs, "submission": dict(rows)}
-    write_texts(
-        {
-            output_dir / "submission.csv": table.getvalue(),
-            output_dir / "submission.json": to_json(form, indent=1),
-            output_dir / "submission_info.json": to_json(info),
-        }
-    )
-
-
-def sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Probabilities one can believe, and when to answer "unknown": a temperature and a threshold."""
 
-import hashlib
 import json
 import logging
 import math
@@ -13,7 +12,7 @@ from scipy import special
 from scipy.optimize import minimize_scalar
 
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import sha256, write_text
 
 log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
@@ -155,7 +154,7 @@ def calibration_path(checkpoint: str | Path) -> Path:
 
 def write_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
     """Write a checkpoint's calibration beside it, with the checkpoint's SHA-256."""
-    content = {**asdict(calibration), "checkpoint_sha256": _sha256(checkpoint)}
+    content = {**asdict(calibration), "checkpoint_sha256": sha256(checkpoint)}
     path = calibration_path(checkpoint)
     write_text(path, json.dumps(content, indent=2))
     return path
@@ -178,12 +177,7 @@ def read_calibration(checkpoint: str | Path) -> Calibration | None:
             raise ValueError(f"temperature {calibration.temperature}, threshold {calibration.threshold}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is no calibration ({error!r}). Remove it, or run make calibrate.") from error
-    if digest != _sha256(checkpoint):
+    if digest != sha256(checkpoint):
         log.warning("%s belongs to other weights than %s and is not used: run make calibrate.", path, checkpoint)
         return None
     return calibration
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

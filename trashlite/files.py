@@ -1,6 +1,7 @@
 """Files that a reader never sees half of."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -121,6 +122,12 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         for path, text in texts.items():
             temporary = stack.enter_context(replacing(path))
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def sha256(path: str | Path) -> str:
+    """Hash of a file's content in hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_json(content: Any, indent: int = 2) -> str:

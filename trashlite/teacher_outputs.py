@@ -16,7 +16,7 @@ from trashlite.data.augmentation.draws import image_keys
 from trashlite.data.cache import Rows, locked, progress
 from trashlite.data.preprocess import augment
 from trashlite.errors import UserError
-from trashlite.files import replacing
+from trashlite.files import replacing, sha256
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +85,7 @@ def outputs_key(source: TrainingImages, checkpoint: str | Path) -> str:
     digest = hashlib.sha256(repr((VERSION, augmentation, source.seed)).encode())
     # The pixels, not the cache's name: a data set copied anew has other file times, and a teacher takes long.
     for file in (Path(checkpoint), source.images.file):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(sha256(file)))
     return digest.hexdigest()[:16]
 
 

@@ -39,19 +39,27 @@ def create(cfg: DictConfig, key: str, **given: Any) -> Any:
 def create_datamodule(cfg: DictConfig) -> TrashDataModule:
     """Datamodule with its caches built; mean and std are those of the backbone's weights unless set."""
     mean, std = image_statistics(cfg.backbone.name)
-    check_optimizer(cfg.optimizer.name)
-    check_accelerator(cfg.trainer.accelerator)
     statistics = {"mean": cfg.datamodule.mean or mean, "std": cfg.datamodule.std or std}
     datamodule = create(cfg, "datamodule", **statistics, _convert_="all")
-    classes = datamodule.find_classes()
-    if len(classes) == 1:
-        raise UserError(f"{cfg.datamodule.root} has one class, {classes[0]}: there is nothing to tell apart.")
-    check_figures(cfg, classes)
-    check_budget_early(cfg, len(classes))
+    check_before_decoding(cfg, datamodule.find_classes())
     stage = "fit" if cfg.fit or cfg.test or cfg.show_data else "predict"
     datamodule.prepare_data(stage)
     datamodule.setup(stage)
     return datamodule
+
+
+def check_before_decoding(cfg: DictConfig, class_names: Sequence[str]) -> None:
+    """Check what would fail after images were decoded, which may take minutes, or after training.
+
+    Raises:
+        UserError: the optimizer, the accelerator, the data's classes, a figure or the MACs budget do not fit.
+    """
+    check_optimizer(cfg.optimizer.name)
+    check_accelerator(cfg.trainer.accelerator)
+    if len(class_names) == 1:
+        raise UserError(f"{cfg.datamodule.root} has one class, {class_names[0]}: there is nothing to tell apart.")
+    check_figures(cfg, class_names)
+    check_budget_early(cfg, len(class_names))
 
 
 def check_figures(cfg: DictConfig, class_names: Sequence[str]) -> None:

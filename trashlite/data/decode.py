@@ -54,10 +54,12 @@ def decode(
         BadImageError: not an image, broken, truncated, unreadable, or over PIL's limit of pixels.
         OSError, MemoryError: the machine failed (too many open files, input/output error), not the image.
     """
-    # Lets the JPEG decoder skip detail; the result stays at least twice the wanted size.
-    return resize(
-        read_rgb(path, 2 * max(image_size) if kernel == "bilinear" else None), image_size, resize_mode, kernel
-    )
+    return resize(read_rgb(path, draft_side(image_size, kernel)), image_size, resize_mode, kernel)
+
+
+def draft_side(image_size: tuple[int, int], kernel: Kernel) -> int | None:
+    """Pixels a side that a JPEG must keep: the decoder may skip detail beyond twice the wanted size; None: nothing."""
+    return 2 * max(image_size) if kernel == "bilinear" else None
 
 
 def decode_settings(preprocessing: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from trashlite.data.decode import decode_settings, read_rgb
+from trashlite.data.decode import decode_settings, draft_side, read_rgb
 from trashlite.deployment.spec import Artefact, ExportSpec
 from trashlite.errors import UserError
 
@@ -32,7 +32,8 @@ class Library:
             raise UserError(NO_COMPILER)
         self._height, self._width = spec.preprocessing["image_size"]
         self._classes = len(spec.class_names)
-        self._kernel = decode_settings(spec.preprocessing)["kernel"]
+        settings = decode_settings(spec.preprocessing)
+        self._draft = draft_side(settings["image_size"], settings["kernel"])
         with tempfile.TemporaryDirectory() as build:
             library = Path(build) / "trashlite.so"
             flags = ["-std=c99", "-O3", "-march=native", "-fPIC", "-shared"]
@@ -65,8 +66,7 @@ class Library:
 
     def from_files(self, files: Sequence[Path]) -> NDArray[np.float32]:
         """Logits (N, C) of image files, decoded as in training, resized by the program."""
-        draft = 2 * max(self._height, self._width) if self._kernel == "bilinear" else None
-        rows = [self.logits(self.resize(np.asarray(read_rgb(path, draft)))) for path in files]
+        rows = [self.logits(self.resize(np.asarray(read_rgb(path, self._draft)))) for path in files]
         return np.stack(rows) if rows else np.zeros((0, self._classes), np.float32)
 
     def milliseconds(self, count: int) -> NDArray[np.float64]:

@@ -12,12 +12,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from sklearn.metrics import f1_score
 from torch import nn
 
 from trashlite.deployment.onnx import build_model, quiet, with_infer
 from trashlite.deployment.spec import Artefact, ExportSpec
 from trashlite.errors import UserError
+from trashlite.metrics import macro_f1
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +111,7 @@ class Quantiser:
         raise UserError(f"int8 cannot hold a drop of {max_drop} even with all layers in float32: raise --max-drop.")
 
     def _f1(self, logits: NDArray[np.floating]) -> float:
-        labels = list(range(len(self.spec.class_names)))
-        predicted = logits.argmax(axis=1)
-        return float(f1_score(self.spec.val.targets, predicted, labels=labels, average="macro", zero_division=0))
+        return macro_f1(self.spec.val.targets, logits.argmax(axis=1), len(self.spec.class_names))
 
 
 class Images(CalibrationDataReader):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from trashlite.data.decode import decode_settings, read_rgb
+from trashlite.data.decode import decode_settings, draft_side, read_rgb
 from trashlite.deployment.c_float import channels_last
 from trashlite.deployment.c_source import TEMPLATES, check_settings
 from trashlite.deployment.graph import Activation, Binary, Convolution, Gather, Graph, Operator, Pool, Window
@@ -39,7 +39,7 @@ def export(network: nn.Module, spec: ExportSpec, folder: Path) -> Artefact:
 
     def logits(files: Sequence[Path]) -> NDArray[np.float32]:
         settings = decode_settings(spec.preprocessing)
-        draft = 2 * max(settings["image_size"]) if settings["kernel"] == "bilinear" else None
+        draft = draft_side(settings["image_size"], settings["kernel"])
         images = (np.asarray(read_rgb(path, draft)) for path in files)
         found = [row for few in portions(images) for row in run_node(model, few)["logits"]]
         return np.array(found, np.float32).reshape(-1, len(spec.class_names))

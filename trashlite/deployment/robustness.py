@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
-from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
 from trashlite.data.decode import decode_settings, read_rgb, resize
 from trashlite.deployment.predictor import Predictor
 from trashlite.deployment.spec import LabelledImages
+from trashlite.metrics import macro_f1
 
 Pixels = NDArray[np.uint8]
 AS_TRAINED = "as decode makes them"
@@ -104,8 +104,7 @@ def markdown_table(rows: list[Row]) -> str:
 
 
 def _f1(predictor: Predictor, pixels: Pixels, targets: NDArray[np.int64]) -> float:
-    predicted, labels = predictor.logits(pixels).argmax(axis=1), range(len(predictor.class_names))
-    return float(f1_score(targets, predicted, labels=labels, average="macro", zero_division=0))
+    return macro_f1(targets, predictor.logits(pixels).argmax(axis=1), len(predictor.class_names))
 
 
 def _turn(image: Image.Image) -> Image.Image:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
-from sklearn.metrics import f1_score
 
 from trashlite.deployment.latency import describe_times
 from trashlite.deployment.spec import ExportSpec
+from trashlite.metrics import macro_f1
 from trashlite.statistics import f1_difference
 
 HEAD = (
@@ -69,7 +69,7 @@ def judge(spec: ExportSpec, logits: NDArray[np.floating], reference: NDArray[np.
     return Judgement(
         logit_difference=float(np.abs(logits - reference).max()),
         agreement=float((predicted == expected).mean()),
-        f1=float(f1_score(spec.val.targets, predicted, labels=range(classes), average="macro", zero_division=0)),
+        f1=macro_f1(spec.val.targets, predicted, classes),
         f1_difference=difference.value,
         low=difference.low,
         high=difference.high,

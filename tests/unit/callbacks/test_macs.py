@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
-from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks.macs import MacsLogger, macs_table
-from trashlite.compression.macs import count_macs
+from callbacks.macs import MacsLogger
 from trashlite.errors import UserError
 
 CONVOLUTION = 8 * 8 * 4 * 27
@@ -134,29 +131,6 @@ def test_in_fit_the_folded_network_is_counted_and_left_alone(tmp_path: Path, loa
     folded, plain = (callback.report.macs for callback in callbacks)
     assert plain - folded >= 8 * 8 * 4  # thop's figure for the BatchNorm
     assert isinstance(module.model[1], nn.BatchNorm2d)
-
-
-def test_table_of_a_long_network_keeps_the_largest_layers_and_all_sums() -> None:
-    layers = [nn.Conv2d(2, 2, 1 + 2 * (index == 7), padding=int(index == 7)) for index in range(30)]
-    report = count_macs(nn.Sequential(*layers, nn.SiLU()), (2, 4, 4))
-    table = macs_table(report, max_rows=5)
-    console = Console(file=io.StringIO(), width=80)
-    console.print(table)
-    text = console.file.getvalue()
-    assert "…" not in text  # nothing is cut at 80 columns
-    assert len(table.rows) == 6
-    assert "26 smaller layers" in text
-    cells = [list(column.cells) for column in table.columns]
-    assert sum(int(cell.replace(",", "")) for cell in cells[3]) == report.macs
-    assert "7" in cells[0]
-    for part in (
-        "1×2×4×4",
-        "thop",
-        "flop_counter is torch's own count",
-        f"{report.macs:,}",
-        "has no formula for, and counts as 0: SiLU (1 layer)",
-    ):
-        assert part in text
 
 
 def test_yaml_builds_the_callback() -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader
 
 import callbacks.media
-from callbacks.media import ResultPictures, class_table, worst_mistakes
+from callbacks.media import ResultPictures
 
 NAMES = ["Glass", "Metal", "유리"]
 TARGET = torch.tensor([0, 0, 1, 1, 2, 0])
@@ -164,20 +164,3 @@ def test_pictures_and_the_table_go_to_wandb(tmp_path: Path) -> None:
     columns, rows = logger.tables["test/classes"]
     assert columns == ["class", "images", "precision", "recall", "f1"]
     assert [row[0] for row in rows] == NAMES
-
-
-def test_the_table_against_figures_by_hand() -> None:
-    names = [*NAMES, "absent"]
-    rows = {row[0]: row[1:] for row in class_table(TARGET, PREDICTED, names)}
-    assert rows["Glass"] == [3, pytest.approx(1 / 2), pytest.approx(1 / 3), pytest.approx(0.4)]
-    assert rows["Metal"] == [2, pytest.approx(2 / 3), 1, pytest.approx(0.8)]
-    assert rows["유리"] == [1, 0, 0, 0]
-    assert rows["absent"] == [0, 0, 0, 0]
-
-
-def test_right_images_are_no_mistakes_however_unsure() -> None:
-    logits = torch.tensor([[0.1, 0.0], [9.0, 0.0], [0.2, 0.0]])
-    target = torch.tensor([0, 1, 1])
-    assert worst_mistakes(logits, target, 5) == [1, 2]
-    assert worst_mistakes(logits, target, 1) == [1]
-    assert worst_mistakes(logits, torch.zeros(3, dtype=torch.long), 5) == []

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
+from sklearn.metrics import balanced_accuracy_score, recall_score
+
+from trashlite.metrics import macro_f1
 
 TREES = 50
 
@@ -33,9 +35,9 @@ def tell_classes(features: np.ndarray, labels: np.ndarray, classes: int, folds: 
     predicted, guessed = (_held_out(features, truth, folds, seed) for truth in (labels, shuffled))
     return Told(
         float(balanced_accuracy_score(labels, predicted)),
-        _macro_f1(labels, predicted, classes),
+        macro_f1(labels, predicted, classes),
         float(balanced_accuracy_score(shuffled, guessed)),
-        _macro_f1(shuffled, guessed, classes),
+        macro_f1(shuffled, guessed, classes),
         recall_score(labels, predicted, labels=range(classes), average=None, zero_division=0).tolist(),
     )
 
@@ -52,7 +54,3 @@ def _held_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, seed:
         trees = ExtraTreesClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=-1)
         predicted[out] = trees.fit(features[~out], labels[~out]).predict(features[out])
     return predicted
-
-
-def _macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    return float(f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0))

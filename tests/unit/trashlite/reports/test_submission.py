@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from callbacks.submission import write_submission
 from trashlite.compression import MacsReport, count_macs
 from trashlite.errors import UserError
+from trashlite.reports.submission import write_submission
 
 
 @pytest.fixture
