@@ -1,4 +1,4 @@
-# `make help` lists what there is. PYTHON= chooses the interpreter, ARGS= is passed on to run.py.
+# `make help` lists what there is. PYTHON= chooses the interpreter, ARGS= is passed on to the program.
 PYTHON ?= python3
 ARGS ?=
 CHECKPOINT ?=

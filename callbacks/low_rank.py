@@ -1,4 +1,4 @@
-"""Low-rank decomposition before the optimizer exists, or when an epoch starts, and the repair after it."""
+"""Low-rank decomposition before the optimizer exists, and the repair after it."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Resolvers of conf/, and the check of a job's folder before it begins.
+"""Facts that a job knows of itself: resolvers of conf/, checks of its command line, settings and folder.
 
 Hydra imports this module at every start, and wherever its callbacks are unpickled: jobs of all launchers have them.
 """

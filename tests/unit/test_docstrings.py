@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.harness import PROJECT
 
-RIDDLES = {"What", "When", "Which", "Where", "How", "Whose", "Why"}
+RIDDLES = {"What", "When", "Which", "Where", "How", "Who", "Whose", "Why"}
 NOT_OURS = {"data", "logs", "wandb"}  # ignored by git
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

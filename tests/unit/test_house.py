@@ -137,16 +137,6 @@ def test_run_py_is_short_and_long_files_say_why() -> None:
     assert silent == []
 
 
-def test_module_docstrings_begin_with_the_noun() -> None:
-    files = [*MODULES.values(), *(PROJECT / "tests").rglob("*.py")]
-    riddles = [
-        str(path.relative_to(PROJECT))
-        for path in files
-        if re.match(r'"""(What|When|Where|Which|How|Who|Why|Whether)\b', path.read_text(encoding="utf-8"))
-    ]
-    assert riddles == []
-
-
 def test_tests_mirror_the_tree() -> None:
     """A test file lies where what it tests lies: tests/unit/PATH/test_NAME.py beside PATH/."""
     homeless = [

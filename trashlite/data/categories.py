@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from trashlite.data.layout import UNLABELLED
+from trashlite.data.layout import UNLABELLED, is_text
 from trashlite.errors import UserError
 
 UNKNOWN = "unknown"  # folder of objects of no class, for tests of rejection
@@ -51,6 +51,9 @@ def check_class_name(name: str) -> str:
     Raises:
         UserError: it cannot.
     """
-    if not name or name.startswith(".") or name == UNLABELLED or any(letter in name for letter in "/\\\0\n"):
-        raise UserError(f"A class cannot be called {name!r}: it must be the name of a folder, not hidden, not NoLabel.")
+    odd = not is_text(name) or any(letter in name for letter in "/\\\0\n")
+    if odd or not name or name.startswith(".") or name == UNLABELLED:
+        raise UserError(
+            f"A class cannot be called {name!r}: it must be the name of a folder in UTF-8, not hidden, not NoLabel."
+        )
     return name

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trashlite.errors import UserError
@@ -56,7 +57,7 @@ def account_table(result: dict[str, Any], out: Path) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, counts in classes.items():
-        table.add_row(name, *(str(counts.get(part, "")) for part in parts))
+        table.add_row(escape(name), *(str(counts.get(part, "")) for part in parts))
     table.add_section()
     totals = [sum(counts.get(part, 0) for counts in classes.values()) for part in parts]
     table.add_row(f"{sum(totals)} images", *map(str, totals))

@@ -80,7 +80,7 @@ def _fill(
     files: Mapping[str, PhotographFile],
     settings: CropSettings,
 ) -> dict[str, Any]:
-    crops = plan_crops(coco, class_of, files, settings)
+    crops = _unlike_names(plan_crops(coco, class_of, files, settings), coco)
     known = [crop for crop in crops if crop.class_name != UNKNOWN]
     part_of = dict(zip([crop.object.id for crop in known], _parts(known, settings), strict=True))
     written, cells = _cut(folder, crops, part_of, coco)
@@ -110,6 +110,15 @@ def _fill(
         "unmapped": dict(unmapped.most_common()),
         "notes": {note: count for note, count in notes.items() if count},
     }
+
+
+def _unlike_names(crops: Sequence[Crop], coco: Coco) -> list[Crop]:
+    """Crops with a file name of their own, which ids `a`, `b_c` and `a_b`, `c` have not; the others are left out."""
+    first: dict[str, Crop] = {}
+    for crop in crops:
+        if first.setdefault(crop.file("").lower(), crop) is not crop:
+            coco.left_out.append(left_out(crop.object, "another crop has its file name"))
+    return list(first.values())
 
 
 def _parts(crops: Sequence[Crop], settings: CropSettings) -> list[str]:

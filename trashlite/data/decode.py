@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 ResizeMode = Literal["stretch", "letterbox", "landscape"]
 ResizeKernel = Literal["bilinear", "box"]  # of networks
@@ -96,6 +96,22 @@ def read_rgb(path: Path, draft: int | None = None) -> Image.Image:
             raise
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BadImageError(path, why or type(error).__name__) from error
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an opened image, 1 (upright) to 8; 1 where there is none that makes sense."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken EXIF beside sound pixels
+        return 1
+    return int(found) if found in range(1, 9) else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened image, not yet decoded, as it will be shown."""
+    # Pillow's reader of TIFF has turned the size already.
+    lies = orientation_of(image) >= 5 and image.format != "TIFF"
+    return (image.height, image.width) if lies else image.size
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

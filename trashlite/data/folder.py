@@ -109,15 +109,18 @@ class DataFolder:
         pool, layout = self.open("labelled"), self.layout
         good = pool.labelled()
         from_val = good >= len(layout.train)
+        val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
         if layout.val and split == "given" and fold is None and not from_val.any():
+            why = f"can be read, the first: {listed(val_bad[:1])}. Mend them"
+            if not val_bad:
+                why = "is left by the verdicts of datamodule.relabel. Change them"
             raise UserError(
-                f"None of the {len(layout.val)} images in {str(self.root / 'val')!r} can be read, the first: "
-                f"{listed(pool.bad[-len(layout.val) :][:1])}. Mend them, or cut val anew: datamodule.split=merge"
+                f"None of the {len(layout.val)} images in {str(self.root / 'val')!r} {why}, or cut val anew: "
+                "datamodule.split=merge"
             )
         train, val = split_labelled(
             pool.targets[good], from_val, split=split, fold=fold, val_ratio=val_ratio, seed=seed
         )
-        val_bad = [bad for bad in pool.bad if bad.path.is_relative_to(self.root / "val")]
         train_bad = [bad for bad in pool.bad if bad not in val_bad]
         return pool.subset(good[train], train_bad), pool.subset(good[val], val_bad)
 

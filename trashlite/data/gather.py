@@ -14,13 +14,13 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from trashlite.data.categories import check_class_name
 from trashlite.data.commands import account_table, content_digest, shown, state_digest, write_csv
-from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED
+from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED, find_images
 from trashlite.data.new_folder import make_folder
 from trashlite.data.share_groups import share_groups
 from trashlite.errors import UserError
@@ -55,6 +55,7 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
         raise UserError(f"The source {str(source)!r} does not exist.")
     if not 0 <= val < 1:
         raise UserError(f"--val is a share from 0 to below 1, not {val}.")
+    source = source.absolute()
     left_out: Counter[str] = Counter()
     kind = kind_of(source)
     found = list({"csv": from_csv, "folders": from_folders, "prefix": from_prefix}[kind](source, left_out))
@@ -77,14 +78,15 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
     def fill(folder: Path) -> dict[str, Any]:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         renamed, rows, taken = 0, [], set()
+        numbers: dict[str, int] = defaultdict(lambda: 1)  # the last one given to a name that was taken
         for item in found:
             part = item.part or ("test" if item.class_name is None else part_of[item.path])
             place = Path(part, item.class_name or UNLABELLED)
             target = place / item.path.name
-            for number in range(2, len(found) + 2):
-                if str(target).lower() not in taken:
-                    break
-                target = place / f"{item.path.stem}_{number}{item.path.suffix}"
+            wanted = str(target).lower()
+            while str(target).lower() in taken:
+                numbers[wanted] += 1
+                target = place / f"{item.path.stem}_{numbers[wanted]}{item.path.suffix}"
             renamed += target.name != item.path.name
             taken.add(str(target).lower())
             (folder / place).mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,7 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
             else:
                 shutil.copy2(item.path, folder / target)
             counts[item.class_name or UNLABELLED][part] += 1
-            rows.append((target.as_posix(), item.path.relative_to(base).as_posix()))
+            rows.append((target.as_posix(), Path(os.path.relpath(item.path, base)).as_posix()))
         write_csv(folder / "gathered.csv", ("file", "from"), rows)
         return {
             "objects": len(found) + left_out.total(),
@@ -127,11 +129,14 @@ def from_folders(source: Path, left_out: Counter[str]) -> Iterator[Found]:
         part = PARTS[folder.name.lower()] if with_parts else None
         classes = sorted(folder.iterdir()) if with_parts else [folder]
         for place in classes:
+            if place.name.startswith("."):
+                continue
             if not place.is_dir():
                 left_out["outside a class folder"] += 1
                 continue
             unlabelled = place.name == UNLABELLED
-            for path in _images(place.rglob("*"), left_out):
+            others: list[Path] = []
+            for path in _images([*find_images(place, others), *others], left_out):
                 yield Found(path, None if unlabelled else place.name, "test" if unlabelled else part)
 
 
@@ -176,7 +181,7 @@ def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
             yield Found(path, label or None, PARTS[part.strip().lower()] if part and label else None)
 
 
-def _images(paths: Iterator[Path], left_out: Counter[str]) -> Iterator[Path]:
+def _images(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
     for path in sorted(paths):
         if path.is_dir() or path.name.startswith("."):
             continue

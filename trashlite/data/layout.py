@@ -71,7 +71,7 @@ def scan(root: str | Path, class_names: Sequence[str] = ()) -> Layout:
         parts[part] = {}
         for folder in _class_folders(root / part, ignored):
             # An NFC and an NFD spelling of one name are two folders on Linux, but one class.
-            found = parts[part].setdefault(_nfc(folder.name), [])
+            found = parts[part].setdefault(nfc(folder.name), [])
             found += find_images(folder, ignored)
     unlabelled = parts["test"].pop(UNLABELLED, [])
 
@@ -100,8 +100,14 @@ def scan(root: str | Path, class_names: Sequence[str] = ()) -> Layout:
     )
 
 
-def _nfc(text: str) -> str:
+def nfc(text: str) -> str:
+    """Text with accents and syllables composed: names that look alike are one name, however a disk spells them."""
     return unicodedata.normalize("NFC", text)
+
+
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8: Python holds bytes that are not as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _hidden(name: str) -> bool:
@@ -116,7 +122,10 @@ def _class_folders(part: Path, ignored: list[Path]) -> list[Path]:
     except OSError as error:
         _refuse(error)
     ignored += [entry for entry in entries if not entry.is_dir()]
-    return [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if entry.is_dir()]
+    if odd := [folder for folder in folders if not is_text(folder.name)]:
+        raise UserError(f"The name of the class folder {str(odd[0])!r} is no UTF-8: rename the folder.")
+    return folders
 
 
 def find_images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
@@ -149,7 +158,7 @@ def _refuse(error: OSError) -> NoReturn:
 def _sorted(root: Path, paths: list[Path]) -> list[Path]:
     def key(path: Path) -> tuple[str, str]:
         name = path.relative_to(root).as_posix()
-        return _nfc(name), name
+        return nfc(name), name
 
     return sorted(paths, key=key)
 

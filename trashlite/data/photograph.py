@@ -7,10 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from trashlite.data.decode import FORMATS
-from trashlite.data.layout import IMAGE_SUFFIXES
+from trashlite.data.decode import FORMATS, orientation_of, upright_size
+from trashlite.data.layout import find_images, nfc
 
-ORIENTATION = 0x0112  # EXIF tag
 NO_SIZE = (0, 0)
 
 
@@ -25,19 +24,15 @@ class PhotographFile:
 
     @classmethod
     def below(cls, folder: Path, names: Iterable[str]) -> "dict[str, PhotographFile]":
-        """Files by the names asked for, which may differ from those on disk in upper and lower case.
+        """Files by the names asked for, which may differ from those on disk in case and in the spelling of accents.
 
         Only files below `folder` are looked at, whatever a name says; names without a file are left out.
         """
-        present = {
-            path.relative_to(folder).as_posix(): path
-            for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-        }
+        present = {nfc(path.relative_to(folder).as_posix()): path for path in sorted(find_images(folder, []))}
         any_case = {name.lower(): path for name, path in present.items()}
         found = {}
         for name in names:
-            tidy = name.replace("\\", "/").removeprefix("./")
+            tidy = nfc(name.replace("\\", "/").removeprefix("./"))
             if path := present.get(tidy) or any_case.get(tidy.lower()):
                 found[name] = cls.read(path)
         return found
@@ -49,10 +44,7 @@ class PhotographFile:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with Image.open(path, formats=FORMATS) as image:
-                    orientation = image.getexif().get(ORIENTATION, 1)
-                    orientation = orientation if orientation in range(1, 9) else 1
-                    size = image.size[::-1] if orientation >= 5 else image.size
-                    return cls(path, size, orientation)
+                    return cls(path, upright_size(image), orientation_of(image))
         except Exception as error:  # Pillow's readers raise nearly anything on broken data
             return cls(path, why=str(error) if isinstance(error, OSError) and error.errno else "not an image")
 

@@ -2,14 +2,13 @@
 
 import csv
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trashlite.data.layout import UNLABELLED, Layout, Record
+from trashlite.data.layout import UNLABELLED, Layout, Record, nfc
 from trashlite.errors import UserError
 
 DROP = "drop"
@@ -37,7 +36,7 @@ class Verdicts:
                 if not {"file", "label"} <= set(rows.fieldnames or ()):
                     raise UserError(f"{str(source)!r} must have the columns file,label (datamodule.relabel).")
                 for row in rows:
-                    name, label = _tidy(row["file"] or ""), _nfc((row["label"] or "").strip())
+                    name, label = _tidy(row["file"] or ""), nfc((row["label"] or "").strip())
                     if name and label and labels.setdefault(name, label) != label:
                         raise UserError(f"{source}: {name!r} is given both as {labels[name]!r} and as {label!r}.")
         except (OSError, csv.Error) as error:
@@ -73,7 +72,7 @@ class Verdicts:
         found: Counter[str] = Counter()
 
         def judged(record: Record) -> Record:
-            label = self.labels.get(_nfc(record.path.relative_to(layout.root).as_posix()))
+            label = self.labels.get(nfc(record.path.relative_to(layout.root).as_posix()))
             if label is None or record.class_name is None:
                 return record
             found["dropped" if label == DROP else "changed" if label != record.class_name else "confirmed"] += 1
@@ -103,8 +102,4 @@ class Verdicts:
 
 
 def _tidy(name: str) -> str:
-    return _nfc(name.strip().replace("\\", "/").removeprefix("./"))
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return nfc(name.strip().replace("\\", "/").removeprefix("./"))

@@ -3,11 +3,14 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from trashlite.errors import UserError
+
+FINE = 20  # folds, of which a share above a third takes several
 
 
 def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
@@ -26,7 +29,8 @@ def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[
     for part, share in wanted.items():
         rest = np.flatnonzero(part_of == "train")
         most = min(len(set(names[rest])), max(Counter(labels[rest]).values(), default=0))
-        folds = min(max(2, round(len(rest) / max(1.0, share * len(groups)))), most)
+        of_rest = max(1.0, share * len(groups)) / max(1, len(rest))
+        folds = min(round(1 / of_rest) if of_rest <= 1 / 3 else FINE, most)
         if folds < 2:
             raise UserError(
                 f"{len(set(groups))} groups of photographs cannot be shared out over train, {', '.join(wanted)}: "
@@ -35,6 +39,7 @@ def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[
         split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # classes smaller than the folds are spread as far as they go
-            _, aside = next(split.split(rest, labels[rest], names[rest]))
+            taken = islice(split.split(rest, labels[rest], names[rest]), max(1, round(of_rest * folds)))
+            aside = np.concatenate([fold for _, fold in taken])
         part_of[rest[aside]] = part
     return part_of.tolist()

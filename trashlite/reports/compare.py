@@ -42,7 +42,9 @@ def compare(a: Path, b: Path, out: Path, console: Console) -> None:
 
 
 def common(a: Path, b: Path, names: tuple[str, ...]) -> tuple[Path, Path] | None:
-    """The first file of these names that both folders have; a file that is given stands for itself."""
+    """The first file of these names that both folders have; a file stands for itself, among those of its kind."""
+    if any(path.is_file() and holds_predictions(path) != (names == LABELLED) for path in (a, b)):
+        return None
     for name in names:
         pair = tuple(path / name if path.is_dir() else path for path in (a, b))
         if all(path.is_file() for path in pair) and (a.is_dir() or b.is_dir()):

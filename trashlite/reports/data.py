@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trashlite.data.dataset import CachedImages
+from trashlite.data.decode import upright_size
 from trashlite.reports.pictures import image_grid, save_figure
 
-ORIENTATION = 0x0112  # EXIF tag; from 5 on the picture lies on its side
 SPLITS = ("train", "val", "test", "predict")
 
 
@@ -65,8 +66,7 @@ def read_sizes(paths: Sequence[Path]) -> np.ndarray:
         for path in paths:
             try:
                 with Image.open(path) as image:
-                    lies = image.getexif().get(ORIENTATION, 1) >= 5
-                    sizes.append(image.size[::-1] if lies else image.size)
+                    sizes.append(upright_size(image))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue
     return np.array(sizes, np.int64).reshape(-1, 2)
@@ -148,7 +148,7 @@ def _table(counts: dict[str, list[int]], class_names: Sequence[str]) -> Table:
     for row, name in enumerate([*class_names, "unlabelled"]):
         of_row = [split[row] for split in counts.values()]
         if row < len(class_names) or any(of_row):
-            table.add_row(name, *(str(count or "") for count in of_row))
+            table.add_row(escape(name), *(str(count or "") for count in of_row))
     table.add_section()
     table.add_row("all", *(str(sum(split)) for split in counts.values()))
     return table

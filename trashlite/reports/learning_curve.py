@@ -1,6 +1,7 @@
 """Learning curve of a run, from its metrics.csv."""
 
 import csv
+import itertools
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -21,11 +22,13 @@ def read_history(folder: Path) -> History:
         if not path.is_file():
             continue
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            rows = [row for row in csv.DictReader(file) if row.get("epoch")]
+            latest = itertools.accumulate((int(row["epoch"]) for row in rows), max)
+            for row, last in zip(rows, latest, strict=True):
                 for name in FIGURES:
-                    if row.get(name) and row.get("epoch"):
-                        # The best checkpoint is evaluated last, and logged as epoch 0 once more.
-                        history[name].setdefault(int(row["epoch"]) + 1, float(row[name]))
+                    # The best checkpoint is evaluated after the last epoch, and logged as epoch 0.
+                    if row.get(name) and int(row["epoch"]) == last:
+                        history[name].setdefault(last + 1, float(row[name]))
     return history
 
 

@@ -1,4 +1,4 @@
-"""Record and figures that the job of a sweep leaves in its folder."""
+"""Record and figures that a run, the job of a sweep or one by itself, leaves in its folder."""
 
 import json
 from pathlib import Path

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trashlite.data.decode import FORMATS, BadImageError, read_rgb
+from trashlite.data.decode import FORMATS, BadImageError, orientation_of, read_rgb, upright_size
 
 SIDE = 192  # pixels: longest side of the copy that light, sharpness and border are measured on
 THUMBNAIL = 32  # pixels a side: what duplicates are confirmed by
@@ -21,7 +21,6 @@ NETWORK_SIDE = 96  # pixels a side: what features are taken from
 BORDER = 0.03  # of the shorter side: width of the ring that counts as border
 BATCH = 256  # files a step
 FEW = 200  # files: fewer are measured before processes would have started
-ORIENTATION = 0x0112  # EXIF tag
 SUFFIXES = {"JPEG": {".jpg", ".jpeg"}, "TIFF": {".tif", ".tiff"}}
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -139,19 +138,14 @@ def border_features(image: np.ndarray) -> np.ndarray:
 def _header(path: Path) -> tuple[int, int, tuple[str, ...]]:
     """Upright width and height, and what is odd about the file."""
     with Image.open(path, formats=FORMATS) as image:
-        try:
-            orientation = image.getexif().get(ORIENTATION, 1)
-        except Exception:  # broken EXIF beside sound pixels
-            orientation = 1
         kind = str(image.format)
         found = {
             f"{kind} inside a {path.suffix.lower()}": path.suffix.lower()
             not in SUFFIXES.get(kind, {f".{kind.lower()}"}),
-            "turned by EXIF": orientation in range(2, 9),
+            "turned by EXIF": orientation_of(image) > 1,
             "transparent": image.has_transparency_data,
             "several frames": getattr(image, "n_frames", 1) > 1 and kind != "JPEG",
             "CMYK": image.mode == "CMYK",
             "16 or more bits a channel": image.mode.startswith(("I", "F")),
         }
-        width, height = image.size[::-1] if orientation in range(5, 9) else image.size
-        return width, height, tuple(name for name, there in found.items() if there)
+        return *upright_size(image), tuple(name for name, there in found.items() if there)

@@ -32,7 +32,7 @@ def nearest_neighbours(ones: np.ndarray, others: np.ndarray, same: bool = False)
             cosines[rows, start + rows] = -np.inf
         nearest[start : start + ROWS] = cosines.argmax(axis=1)
         similarity[start : start + ROWS] = cosines.max(axis=1)
-    return Neighbours(nearest, similarity)
+    return Neighbours(nearest, np.clip(similarity, -1, 1))  # of a copy it is rounded to a little more than 1
 
 
 def nearness(val_to_train: Neighbours, train_to_train: Neighbours) -> float:

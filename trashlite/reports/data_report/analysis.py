@@ -212,8 +212,8 @@ def learned(images: Images, rows: np.ndarray, folds: np.ndarray, features: np.nd
 
 def matched(images: Images, predictions: Predictions) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
     """Names, classes, probabilities and labels of the images that a cross-validation, of this data set, predicted."""
-    known = set(images.names)
-    rows = [row for row, name in enumerate(predictions.files) if name in known]
+    label_of = {name: label for name, label in zip(images.names, images.labels.tolist(), strict=True) if label >= 0}
+    rows = [row for row, name in enumerate(predictions.files) if name in label_of]
     if not rows or predictions.class_names != images.class_names:
         theirs, ours = (", ".join(each.class_names) for each in (predictions, images))
         classes = "the same classes" if theirs == ours else f"classes {theirs}, not {ours}"
@@ -221,8 +221,8 @@ def matched(images: Images, predictions: Predictions) -> tuple[list[str], list[s
             f"The out-of-fold predictions are of another data set: {len(rows)} of their {len(predictions.files)} files "
             f"are here; {classes}."
         )
-    mean = predictions.probabilities.mean(axis=0)
-    return [predictions.files[row] for row in rows], predictions.class_names, mean[rows], predictions.labels[rows]
+    names, mean = [predictions.files[row] for row in rows], predictions.probabilities.mean(axis=0)
+    return names, predictions.class_names, mean[rows], np.array([label_of[name] for name in names])
 
 
 def labels(

@@ -42,7 +42,8 @@ def counts_figure(result: dict[str, Any]) -> Figure:
         if of_part.any():
             axes.barh(range(len(classes)), of_part, left=start, color=colour, label=f"{part} ({of_part.sum():,})")
             start += of_part
-    axes.bar_label(axes.containers[-1], [f"{total:,.0f}" for total in start], padding=3, fontsize=8)  # type: ignore[arg-type]
+    for last in axes.containers[-1:]:
+        axes.bar_label(last, [f"{total:,.0f}" for total in start], padding=3, fontsize=8)  # type: ignore[arg-type]
     axes.set_xlabel("files")
     axes.margins(x=0.12)
     axes.legend(frameon=False)

@@ -1,6 +1,5 @@
 """Records that the jobs of a sweep, or of any folder of runs, left on disk."""
 
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,7 +184,7 @@ def find_wandb_id(record: dict[str, Any], folder: Path) -> str:
 
 def figure(record: dict[str, Any], name: str) -> float | None:
     value = record.get(name)
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return value if usable else None
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from trashlite.errors import UserError
 from trashlite.files import CONF, write_text
@@ -20,6 +23,7 @@ from trashlite.reports.sweep.parameters import Parameters
 from trashlite.reports.sweep.pictures import DPI, NothingToShow, history_figure, importance_figure
 from trashlite.reports.sweep.records import DEPTH, HYDRA, Job, read_jobs, read_yaml
 from trashlite.reports.sweep.table import SweepTable, number
+from trashlite.settings.config import Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,17 +107,18 @@ def ceilings_of(folder: Path) -> dict[str, float]:
     """The constraints of a search: figure -> the most that it may be."""
     try:
         ceilings = json.loads((folder / "sweep.json").read_text(encoding="utf-8")).get("constraints") or {}
-    except (OSError, ValueError, AttributeError):
+        return {str(name): float(most) for name, most in ceilings.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
-    return {str(name): float(most) for name, most in ceilings.items()}
 
 
 def score_constants(jobs: list[Job]) -> dict[str, float]:
-    """The constants of the score: those of the first job that left its configuration, else of the program."""
+    """The constants of the score: those of the first job that left sound ones, else of the program."""
     for path in [*(job.folder / HYDRA / "config.yaml" for job in jobs), CONF / "config.yaml"]:
         config = read_yaml(path)
         if isinstance(config, dict) and isinstance(config.get("score"), dict):
-            return {str(key): float(value) for key, value in config["score"].items()}
+            with suppress(ValidationError):
+                return Score.model_validate(config["score"], strict=False).model_dump()
     raise AssertionError("unreachable: conf/config.yaml has them")
 
 
@@ -122,7 +127,10 @@ def with_score(job: Job, constants: dict[str, float]) -> Job:
     job = job if job.floor is not None else replace(job, floor=constants["floor"])
     if job.state != "completed" or job.score is not None or job.f1 is None or job.macs is None:
         return job
-    return replace(job, score=competition_score(job.f1, job.macs, **constants))
+    try:
+        return replace(job, score=competition_score(job.f1, job.macs, **constants))
+    except ValueError:  # figures that no run has
+        return job
 
 
 def draw(report: Report, jobs: list[Job], constants: dict[str, float]) -> None:

@@ -124,6 +124,7 @@ def test_objects_of_no_class_may_go_to_unknown(coco: Made, tmp_path: Path) -> No
 
 
 # A mirrored image has the size of the upright one: its boxes count as upright.
+@pytest.mark.parametrize("suffix", [".png", ".tif"])  # Pillow turns a TIFF's size before anybody asks
 @pytest.mark.parametrize(
     ("orientation", "told"),
     [
@@ -133,7 +134,7 @@ def test_objects_of_no_class_may_go_to_unknown(coco: Made, tmp_path: Path) -> No
         if told != "lying" or number > 4
     ],
 )
-def test_boxes_follow_the_orientation(coco: Made, tmp_path: Path, orientation: int, told: str) -> None:
+def test_boxes_follow_the_orientation(coco: Made, tmp_path: Path, orientation: int, told: str, suffix: str) -> None:
     """The white rectangle is found whole, whichever image the annotations are for."""
     upright = np.zeros((100, 160, 3), np.uint8)
     upright[20:60, 90:150] = 255
@@ -143,7 +144,7 @@ def test_boxes_follow_the_orientation(coco: Made, tmp_path: Path, orientation: i
     exif = Image.Exif()
     exif[0x0112] = orientation
     file, folder = coco()
-    raw.save(folder / "0.png", exif=exif)
+    raw.save(folder / f"0{suffix}", exif=exif)
     lying = np.asarray(raw)[..., 0] == 255
     box = {"upright": (90, 20, 60, 40), "half": (45, 10, 30, 20)}.get(told)
     width, height = {"upright": (160, 100), "half": (80, 50), "lying": raw.size}[told]
@@ -152,13 +153,39 @@ def test_boxes_follow_the_orientation(coco: Made, tmp_path: Path, orientation: i
         box = (x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1)
     assert box is not None
     content = json.loads(file.read_text())
-    content["images"] = [{"id": 0, "file_name": "0.PNG", "width": width, "height": height}]
+    content["images"] = [{"id": 0, "file_name": f"0{suffix.upper()}", "width": width, "height": height}]
     content["annotations"] = [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [int(side) for side in box]}]
     file.write_text(json.dumps(content))
     make_crops(file, folder, tmp_path / "out", settings=CropSettings(val=0, pad=0))
-    pixels = np.asarray(Image.open(tmp_path / "out/train/Can/0_1.png"))
+    [crop] = (tmp_path / "out/train/Can").iterdir()
+    pixels = np.asarray(Image.open(crop))
     assert pixels.shape == (40, 60, 3)
     assert (pixels == 255).all()
+
+
+def test_crops_of_one_file_name_do_not_overwrite_each_other(coco: Made, tmp_path: Path) -> None:
+    images = [{"id": name, "file_name": "0.jpg", "width": 200, "height": 120} for name in ("s_1", "s")]
+    objects = [
+        {"id": name, "image_id": image, "category_id": 1, "bbox": [20, 30, 60, 40]}
+        for name, image in (("7", "s_1"), ("1_7", "s"))
+    ]
+    result = make_crops(*coco(images=images, annotations=objects), tmp_path / "out", settings=CropSettings(val=0))
+    assert result["images"] == {"Can": {"train": 1}}
+    assert result["left_out"] == {"another crop has its file name": 1}
+    assert len(list((tmp_path / "out").glob("train/*/*"))) == 1
+
+
+def test_photographs_behind_links_and_other_spellings_are_found(coco: Made, tmp_path: Path) -> None:
+    file, folder = coco()
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    composed, split = "\uc720.jpg", "\u110b\u1172.jpg"  # one syllable, and its two letters
+    (folder / "0.jpg").rename(batch / split)
+    (folder / "linked").symlink_to(batch)
+    content = json.loads(file.read_text())
+    content["images"][0]["file_name"] = f"linked/{composed}"
+    file.write_text(json.dumps(content))
+    assert make_crops(file, folder, tmp_path / "out")["left_out"] == {}
 
 
 def test_a_second_run_changes_nothing_and_other_settings_are_refused(coco: Made, tmp_path: Path) -> None:

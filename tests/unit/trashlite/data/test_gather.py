@@ -13,7 +13,7 @@ def fill(folder: Path, names: list[str]) -> Path:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_bytes(os.fsencode(name))
     return folder
 
 
@@ -31,6 +31,41 @@ def test_class_folders(tmp_path: Path) -> None:
     assert contents == {b"Glass/a.jpg", b"Glass/deep/a.jpg"}
     assert result["left_out"] == {"no image (.txt)": 1, "outside a class folder": 1}
     assert result["objects"] == 5
+
+
+def test_hidden_folders_stay_and_links_are_followed(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", ["Glass/a.jpg", "Glass/.checkpoints/a.jpg", "Metal/b.jpg"])
+    (source / "Metal/more").symlink_to(fill(tmp_path / "elsewhere", ["c.jpg"]))
+    (source / "Metal/lost.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    result = gather(source, tmp_path / "out")
+    assert found(tmp_path / "out") == {"train/Glass/a.jpg", "train/Metal/b.jpg", "train/Metal/c.jpg"}
+    assert result["left_out"] == {"a link to nothing": 1}
+
+
+def test_a_name_that_is_taken_gets_the_next_number(tmp_path: Path) -> None:
+    names = ["Glass/image.jpg", "Glass/image_2.jpg", *(f"Glass/{number}/image.jpg" for number in range(3))]
+    result = gather(fill(tmp_path / "in", names), tmp_path / "out")
+    assert result["images"] == {"Glass": {"train": 5}}
+    assert len({path.read_bytes() for path in (tmp_path / "out/train/Glass").iterdir()}) == 5
+
+
+def test_paths_may_be_relative_and_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(tmp_path / "in", ["a.jpg", "b.jpg"])
+    (source / "labels.csv").write_text(f"file,label\n{source / 'a.jpg'},Glass\nb.jpg,Metal\n")
+    monkeypatch.chdir(tmp_path)
+    first = gather(Path("in/labels.csv"), Path("out"))
+    assert found(tmp_path / "out") == {"train/Glass/a.jpg", "train/Metal/b.jpg"}
+    assert gather(source / "labels.csv", Path("out")) == first  # nothing is done
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", [os.fsdecode(b"Verre_caf\xe9/a.jpg")])
+    with pytest.raises(UserError, match="in UTF-8"):
+        gather(source, tmp_path / "out")
+    (tmp_path / "data").mkdir()
+    source.rename(tmp_path / "data/train")
+    with pytest.raises(UserError, match="is no UTF-8: rename the folder"):
+        scan(tmp_path / "data")
 
 
 def test_parts_keep_their_names(tmp_path: Path) -> None:
@@ -72,6 +107,14 @@ def test_a_share_goes_to_val(tmp_path: Path, render_root: Callable) -> None:
     names = [f"{name}/{number}.jpg" for name in ("Glass", "Metal") for number in range(20)]
     result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=0.2)
     assert result["images"] == {"Glass": {"train": 16, "val": 4}, "Metal": {"train": 16, "val": 4}}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.4, 0.6, 0.75, 0.9])
+def test_any_share_goes_to_val(tmp_path: Path, share: float) -> None:
+    names = [f"{name}/{number}.jpg" for name in ("Glass", "Metal") for number in range(100)]
+    result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=share)
+    for parts in result["images"].values():
+        assert parts["val"] == pytest.approx(100 * share, abs=4)
 
 
 def test_nothing_to_gather(tmp_path: Path) -> None:

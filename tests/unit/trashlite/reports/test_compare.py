@@ -146,6 +146,19 @@ def test_runs_with_both_are_compared_by_both(predict: Predict, submissions: tupl
     assert "agree on 4 of 4 files (100.0%), kappa 1.000" in text
 
 
+def test_a_file_is_compared_with_what_a_run_has_of_its_kind(
+    predict: Predict, submissions: tuple[Path, Path], tmp_path: Path
+) -> None:
+    one, two = predict("one", 0.8), predict("two", 0.8)
+    (one / "submission.csv").write_bytes(submissions[0].read_bytes())
+    (two / "submission.json").write_bytes(submissions[1].read_bytes())
+    assert "agree on 4 of 4 files" in told(one, submissions[0], tmp_path / "a")
+    assert "agree on 2 of 4 files" in told(submissions[0], two / "submission.json", tmp_path / "b")
+    text = told(one, two / "val_predictions.csv", tmp_path / "c")
+    assert "cannot be told apart" in text
+    assert "agree on" not in text
+
+
 @pytest.mark.parametrize(
     ("a", "b", "name"),
     [

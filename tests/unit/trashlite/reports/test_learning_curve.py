@@ -25,6 +25,12 @@ def test_history_goes_on_over_a_resume_and_leaves_out_the_evaluation(folder: Pat
     }
 
 
+def test_the_evaluation_is_left_out_where_the_first_epoch_was_not_validated(tmp_path: Path) -> None:
+    rows = ["epoch,val/f1,train/f1", "0,,0.1", "1,0.5,0.2", "2,,0.3", "3,0.7,0.4", "0,0.7,"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    assert read_history(tmp_path)["val/f1"] == {2: 0.5, 4: 0.7}
+
+
 def test_a_folder_without_figures_has_no_history(tmp_path: Path) -> None:
     assert read_history(tmp_path) == {name: {} for name in ("train/loss", "val/loss", "train/f1", "val/f1")}
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import ExifTags, Image, ImageFilter
 
 from trashlite.data.audit import measures
 from trashlite.data.audit.measures import border_features, measure, measure_files
@@ -55,7 +55,7 @@ def test_a_blurred_copy_is_less_sharp_whatever_its_contrast(tmp_path: Path) -> N
 def test_oddities_and_unreadable_files_are_told(tmp_path: Path) -> None:
     grey = np.full((30, 50), 90)
     turned = Image.Exif()
-    turned[measures.ORIENTATION] = 6
+    turned[ExifTags.Base.Orientation] = 6
     save(tmp_path / "turned.jpg", grey, exif=turned)
     save(tmp_path / "really.jpg", grey, format="PNG")
     Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "clear.png")

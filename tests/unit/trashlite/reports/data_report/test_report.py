@@ -132,6 +132,19 @@ def test_out_of_fold_predictions_judge_the_labels(small: Path, tmp_path: Path) -
     assert {"labels", "confused"} <= set(reader.ids)
 
 
+def test_verdicts_hold_beside_out_of_fold_predictions(small: Path, tmp_path: Path) -> None:
+    files = sorted(path.relative_to(small).as_posix() for path in small.glob("train/*/0*.jpg"))
+    probabilities = np.tile([0.1, 0.9], (len(files), 1))
+    labels = [file.split("/")[1] for file in files]
+    write_predictions(tmp_path / "p.csv", ["Can", "Jar"], files, labels, probabilities)
+    verdicts = [f"{file},Jar" for file, label in zip(files, labels, strict=True) if label == "Can"][:-1]
+    (tmp_path / "relabel.csv").write_text("\n".join(["file,label", *verdicts]))
+    settings = {"out_of_fold": tmp_path / "p.csv", "relabel": tmp_path / "relabel.csv"}
+    write_report(small, tmp_path / "out", network=False, **settings)
+    _, result = read(tmp_path / "out")
+    assert result["labels"]["confusion"] == [[0, 1], [0, len(files) - 1]]
+
+
 def test_predictions_of_another_data_set_are_refused(small: Path, tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.csv", ["Can", "Tin"], ["train/Can/000.jpg"], ["Can"], np.array([[1.0, 0.0]]))
     with pytest.raises(UserError, match=r"another data set: 1 of their 1 files.*Can, Tin, not Can, Jar"):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,31 @@ def test_the_constants_of_the_score_are_those_of_the_run(tmp_path: Path) -> None
         "score: {baseline_f1: 0.9, baseline_macs: 1e6, floor: 0.4}\nlogger: {wandb: null}"
     )
     assert write_report(tmp_path).table.jobs[0].score == pytest.approx(1 + 1 - 0.45 / 0.9)
+
+
+@pytest.mark.parametrize(
+    "score", ["baseline_macs: 13M", "floor: null", "baseline_f1: 0", "foo: 1", "baseline_f1: .nan"]
+)
+def test_a_job_whose_constants_are_none_costs_no_report(tmp_path: Path, score: str) -> None:
+    write_job(tmp_path / "0", state="failed", error="no")
+    write_job(tmp_path / "1", f1=0.6, macs=1_000_000, **{"val/score": None})
+    constants = {"baseline_f1": 0.9, "baseline_macs": 1e6, "floor": 0.4}
+    broken = [f"{key}: {value}" for key, value in constants.items() if not score.startswith(key)]
+    (tmp_path / "0/.hydra/config.yaml").write_text(f"score: {{{', '.join([*broken, score])}}}")
+    (tmp_path / "1/.hydra/config.yaml").write_text("score: {baseline_f1: 0.9, baseline_macs: 1e6, floor: 0.4}")
+    scores = {job.name: job.score for job in write_report(tmp_path).table.jobs}
+    assert scores["1"] == pytest.approx(1 + 1 - 0.6 / 0.9)
+
+
+@pytest.mark.parametrize("figures", [{"f1": 1.5}, {"macs": -5}, {"macs": 10**400}])
+def test_figures_that_no_run_has_cost_no_report(tmp_path: Path, figures: dict) -> None:
+    write_job(tmp_path / "0", f1=0.6, macs=1_000_000)
+    record = json.loads((tmp_path / "0/run.json").read_text())
+    names = {"f1": "val/f1", "macs": "model/macs"}
+    record |= {names[name]: value for name, value in figures.items()} | {"val/score": None}
+    (tmp_path / "0/run.json").write_text(json.dumps(record))
+    (tmp_path / "sweep.json").write_text('{"constraints": ["model/macs"]}')
+    assert write_report(tmp_path).table.jobs[0].score is None
 
 
 @pytest.mark.parametrize(("name", "words"), [("missing", "There is no folder"), ("empty", "There is no run in")])
