@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
 
+from callbacks.collected_outputs import CollectedOutputs, Stage
 from trashlite.calibration import Calibration, calibrate, write_calibration
 from trashlite.errors import UserError
 from trashlite.reports.calibration import calibration_figure
@@ -18,14 +18,12 @@ from trashlite.reports.pictures import save_figure
 log = logging.getLogger(__name__)
 
 
-class ProbabilityCalibration(Callback):
+class ProbabilityCalibration(CollectedOutputs):
     """Find the temperature, and when to answer "unknown", and keep both beside the run's best checkpoint.
 
     Logs `val/ece_before` and `val/ece` (expected calibration error), `val/temperature`, and with a wanted precision
     `val/threshold` and `val/coverage`; draws `<output_dir>/pictures/calibration.png`. A checkpoint of another run gets
     no file beside it: `make calibrate` is for that.
-
-    The validation step of the module returns `logits` (N, C) and `target` (N,).
 
     Args:
         output_dir: the run's folder.
@@ -36,25 +34,15 @@ class ProbabilityCalibration(Callback):
     def __init__(
         self, output_dir: str | Path, min_precision: float | None = None, checkpoint: str | Path | None = None
     ) -> None:
+        super().__init__()
         self.folder = Path(output_dir)
         self.min_precision = min_precision
         self.checkpoint = checkpoint
-        self._outputs: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._outputs = []
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._outputs.append((outputs["logits"].float().cpu().numpy(), outputs["target"].cpu().numpy()))
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if not self._outputs:
+    def judge(self, trainer: Any, pl_module: Any, stage: Stage, outputs: dict[str, Tensor]) -> None:
+        if stage != "val" or trainer.fast_dev_run:
             return
-        logits, targets = (np.concatenate(parts) for parts in zip(*self._outputs, strict=True))
-        self._outputs = []
+        logits, targets = outputs["logits"].float().numpy(), outputs["target"].numpy()
         found = self._calibrate(logits, targets)
         figures = {"ece_before": found.ece_before, "ece": found.ece, "temperature": found.temperature}
         if found.min_precision is not None:

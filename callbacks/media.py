@@ -4,26 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.trainer.states import TrainerFn
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
+from callbacks.collected_outputs import CollectedOutputs, Stage
 from trashlite.reports.learning_curve import learning_curve_figure, read_history
 from trashlite.reports.pictures import confusion_matrix_figure, image_grid, save_figure
 from trashlite.reports.results import class_table, worst_mistakes
 
 
-class ResultPictures(Callback):
+class ResultPictures(CollectedOutputs):
     """Draw the confusion matrix and the worst mistakes, into the run's folder and to W&B where it is on.
 
     `<output_dir>/pictures/{val,test}_{confusion,mistakes}.png`, and `learning_curve.png` from metrics.csv; W&B also
-    gets a table of precision, recall and F1 of each class. The validations within `fit` are not drawn: what counts is
-    the best checkpoint, which is validated and tested after it.
-
-    The steps of the module return `logits` (N, C), `target` (N,) and `index` (N,), positions in the dataset.
+    gets a table of precision, recall and F1 of each class.
 
     Args:
         output_dir: the run's folder.
@@ -31,50 +26,23 @@ class ResultPictures(Callback):
     """
 
     def __init__(self, output_dir: str | Path, mistakes: int = 32) -> None:
+        super().__init__()
         self.folder = Path(output_dir) / "pictures"
         self.mistakes = mistakes
-        self._outputs: list[dict[str, Tensor]] = []
 
-    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._outputs = []
-
-    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._outputs = []
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._collect(outputs)
-
-    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
-        self._collect(outputs)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._draw(trainer, pl_module, "val")
-        if trainer.state.fn == TrainerFn.VALIDATING and trainer.is_global_zero:
+    def judge(self, trainer: Any, pl_module: Any, stage: Stage, outputs: dict[str, Tensor]) -> None:
+        if not trainer.is_global_zero:
+            return
+        if stage == "val":
             history = read_history(self.folder.parent)
             if len(history["train/loss"]) > 1:
                 save_figure(learning_curve_figure(history), self.folder / "learning_curve.png")
-
-    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._draw(trainer, pl_module, "test")
-
-    def _collect(self, outputs: dict[str, Tensor]) -> None:
-        self._outputs.append({key: outputs[key].detach().cpu() for key in ("logits", "target", "index")})
-
-    def _draw(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        if not self._outputs or not trainer.is_global_zero:
-            return
-        logits, target, index = (
-            torch.cat([batch[key] for batch in self._outputs]) for key in ("logits", "target", "index")
-        )
-        self._outputs = []
+        logits, target, index = (outputs[key] for key in ("logits", "target", "index"))
         names = pl_module.class_names
         predicted = logits.argmax(dim=1)
         confusion = confusion_matrix(target, predicted, labels=range(len(names)))
 
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        datamodule = trainer.datamodule
         on_test = stage == "test" and datamodule.test_dataset is not None
         dataset = datamodule.test_dataset if on_test else datamodule.val_dataset
         where = stage if stage == "val" or on_test else "test on val"

@@ -119,7 +119,8 @@ def test_the_interface_keeps_its_names(old: str, name: str, new: str) -> None:
 
 
 def test_a_callback_has_a_file_of_its_own_named_as_its_yaml() -> None:
-    files = {path.stem: path for path in (PROJECT / "callbacks").glob("*.py") if path.stem != "__init__"}
+    no_callbacks = ("__init__", "collected_outputs")  # the latter what several of them are made from
+    files = {path.stem: path for path in (PROJECT / "callbacks").glob("*.py") if path.stem not in no_callbacks}
     for name, path in files.items():
         assert f"callbacks.{name}." in (PROJECT / "conf" / "callbacks" / f"{name}.yaml").read_text(), name
         classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
