@@ -1,5 +1,6 @@
 """MACs count before anything runs, so that a run over its budget costs nothing."""
 
+from dataclasses import asdict
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -62,4 +63,4 @@ class MacsLogger(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.report is not None:
-            checkpoint["macs"] = self.report.to_dict()
+            checkpoint["macs"] = asdict(self.report)

@@ -14,7 +14,6 @@ from torch import Tensor
 from lightning_modules.optimizers import create_optimizer, create_scheduler
 from trashlite.batch_metrics import create_metrics
 from trashlite.compression import ChannelPlan, RankPlan, apply_channel_plan, apply_plan
-from trashlite.compression.low_rank.moments import Moments
 from trashlite.errors import UserError
 from trashlite.losses import create_loss
 from trashlite.metrics import bootstrap_f1, competition_score
@@ -95,7 +94,7 @@ class TrashClassifier(LightningModule):
         # The checkpoint holds the weights: loading it must need neither the internet nor the file.
         self.hparams["backbone"] = {**backbone, "pretrained": False, "weights": None}
 
-    def apply_rank_plan(self, plan: RankPlan, moments: Mapping[str, Moments] | None = None) -> None:
+    def apply_rank_plan(self, plan: RankPlan, moments: Mapping[str, Tensor] | None = None) -> None:
         """Factorise the network as it is now; its checkpoints rebuild it so, also after an earlier plan.
 
         Args:

@@ -3,7 +3,7 @@
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import thop
@@ -49,10 +49,6 @@ class MacsReport:
     """Operations that ran and that `counter` took as 0."""
     differences: list[str]
     """Layers on which the counters disagree by more than normalisation, pooling and activations account for."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON or a checkpoint."""
-        return asdict(self)
 
 
 def count_macs(model: nn.Module, input_size: Sequence[int]) -> MacsReport:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_figures_reach_loggers_module_and_checkpoint(tmp_path: Path, loader: Dat
 
     trainer.save_checkpoint(tmp_path / "model.ckpt")
     saved = torch.load(tmp_path / "model.ckpt", weights_only=True)["macs"]
-    assert saved == callback.report.to_dict()
+    assert saved == asdict(callback.report)
     assert saved["macs"] == MACS
 
 

@@ -4,18 +4,17 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trashlite.compression.low_rank.chain import build_chain
 from trashlite.compression.low_rank.factorise import factor_shapes, factorise
 from trashlite.compression.low_rank.layers import Layer, finite_weight, grouped_shape
-from trashlite.compression.low_rank.moments import Moments
 from trashlite.compression.low_rank.plan import RankPlan, check_layer
 from trashlite.errors import UserError
 
 
 def apply_plan(
-    model: nn.Module, plan: RankPlan, moments: Mapping[str, Moments] | None = None, initialise: bool = True
+    model: nn.Module, plan: RankPlan, moments: Mapping[str, Tensor] | None = None, initialise: bool = True
 ) -> nn.Module:
     """A copy of the model with each layer of the plan replaced by an nn.Sequential of plain layers.
 
@@ -33,7 +32,7 @@ def apply_plan(
         layer = _find(model, name)
         check_layer(name, layer, entry)
         if initialise:
-            known = moments[name].second if moments and name in moments else None
+            known = (moments or {}).get(name)
             factors = factorise(finite_weight(name, layer), entry.kind, entry.ranks, known)
         else:
             factors = [torch.zeros(shape) for shape in factor_shapes(grouped_shape(layer), entry.kind, entry.ranks)]

@@ -1,7 +1,6 @@
 """Second moments of what each layer sees on calibration images."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +10,12 @@ from trashlite.compression.low_rank.layers import Layer, double, patches
 from trashlite.errors import UserError
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Of a layer's patches, each group by itself: `second` (groups, P, P) float64, P = in per group · kh · kw."""
-
-    second: Tensor
-
-
 def collect_moments(
     model: nn.Module, batches: Iterable[Tensor | tuple[Tensor, Tensor]], damping: float = 1e-2
-) -> dict[str, Moments]:
+) -> dict[str, Tensor]:
     """Mean of x xᵀ over all patches x that each convolution and linear layer sees, by layer name.
+
+    Each is (groups, P, P) float64, P = inputs per group · kh · kw: of each group by itself.
 
     Args:
         batches: preprocessed images (N, C, H, W) or (images, targets), on the model's device. A few hundred images do.
@@ -54,7 +48,7 @@ def collect_moments(
             handle.remove()
     if layers and not sums:
         raise UserError("low rank: no calibration batches were given: data-aware ranks need some images")
-    return {name: Moments(_damped(name, total / counts[name], damping)) for name, total in sums.items()}
+    return {name: _damped(name, total / counts[name], damping) for name, total in sums.items()}
 
 
 def _damped(name: str, second: Tensor, damping: float) -> Tensor:

@@ -21,7 +21,6 @@ from trashlite.compression.low_rank.layers import (
     layer_type,
 )
 from trashlite.compression.low_rank.macs import factorised_macs
-from trashlite.compression.low_rank.moments import Moments
 from trashlite.compression.low_rank.plan import LayerPlan, RankPlan, check_layer
 from trashlite.compression.low_rank.policies import energy_ranks, ratio_ranks, round_ranks
 from trashlite.compression.low_rank.sensitivity import measure_sensitivity
@@ -44,7 +43,7 @@ def select_ranks(
     budget: float | Mapping[str, float] = 0.6,
     weights: Mapping[str, float] | None = None,
     plan: RankPlan | str | Path | None = None,
-    moments: Mapping[str, Moments] | None = None,
+    moments: Mapping[str, Tensor] | None = None,
     calibration: Iterable[tuple[Tensor, Tensor]] = (),
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     kinds: Mapping[str, Iterable[str] | str] | None = None,
@@ -57,10 +56,8 @@ def select_ranks(
     Args:
         example_input: (N, C, H, W), on the model's device: MACs are for one image of this size.
         policy: `ratio` (this share of each full rank), `energy` (fewest ranks that keep this share of the squared
-            singular values), `budget` (least sum of relative errors ** 1.5
-            within these MACs), `sensitivity` (least sum of the rises of the loss, see
-            `measure_sensitivity`),
-            `plan` (as given; MACs and errors are worked out anew).
+            singular values), `budget` (least sum of relative errors ** 1.5 within these MACs), `sensitivity` (least sum
+            of the rises of the loss, see `measure_sensitivity`), `plan` (as given; MACs and errors worked out anew).
         ratio: one share, or one for each kind.
         budget: MACs of the whole model if above 1, else a share of the dense model's; or one for each group of layers,
             named by a shell pattern (`blocks.0.*`; the first that matches counts): other layers stay dense.
@@ -79,7 +76,7 @@ def select_ranks(
     allowed = allowed_kinds(kinds)
     costs = measure_layers(model, example_input)
     layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
-    known = {name: moments[name].second if moments and name in moments else None for name in layers}
+    known = {name: (moments or {}).get(name) for name in layers}
     layers = _leave_out(layers, skipped, allowed, known)
 
     def each(rule: Callable[[Tensor, Kind, Tensor | None], tuple[int, ...]]) -> Choices:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -287,7 +288,7 @@ def test_image_that_does_not_fit_names_its_shape(input_size: tuple[int, int, int
 
 def test_report_survives_json() -> None:
     report = count_macs(SqueezeExcite(), (16, 6, 5))
-    plain = report.to_dict()
+    plain = asdict(report)
     assert json.loads(json.dumps(plain)) == plain
     assert plain["counter"] == "thop"
     assert plain["layers"][1]["macs"] == 64

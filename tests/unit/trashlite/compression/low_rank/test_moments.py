@@ -18,16 +18,16 @@ def correlated_images(count: int, channels: int = 6) -> torch.Tensor:
 
 def test_by_hand() -> None:
     x = torch.tensor([[1.0, 2.0], [3.0, -2.0]])
-    second = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=1e-12)["0"].second
+    second = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=1e-12)["0"]
     torch.testing.assert_close(second, torch.tensor([[[5.0, -2.0], [-2.0, 4.0]]], dtype=torch.float64))
-    damped = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=0.1)["0"].second
+    damped = collect_moments(nn.Sequential(nn.Linear(2, 1)), [x], damping=0.1)["0"]
     torch.testing.assert_close(damped - second, 0.45 * torch.eye(2, dtype=torch.float64)[None])
 
 
 def test_batches_add_up_and_targets_are_ignored() -> None:
     model, x = nn.Sequential(nn.Conv2d(6, 4, 3, groups=2)), correlated_images(10)
-    whole = collect_moments(model, [x])["0"].second
-    parts = collect_moments(model, [(x[:3], torch.zeros(3)), (x[3:], torch.zeros(7))])["0"].second
+    whole = collect_moments(model, [x])["0"]
+    parts = collect_moments(model, [(x[:3], torch.zeros(3)), (x[3:], torch.zeros(7))])["0"]
     assert whole.shape == (2, 27, 27)
     torch.testing.assert_close(parts, whole)
     assert not model[0]._forward_pre_hooks

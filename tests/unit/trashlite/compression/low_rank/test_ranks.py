@@ -52,7 +52,7 @@ def test_plan_says_what_the_model_becomes(settings: dict, aware: bool) -> None:
         dense = grouped_weight(model.get_submodule(name))
         factors = [part.weight.detach().double() for part in small.get_submodule(name)]
         factors = [factor.reshape(*factor.shape[:2], *(factor.shape[2:] or (1, 1))) for factor in factors]
-        error = relative_error(dense, compose(factors, dense.shape[0]), moments and moments[name].second)
+        error = relative_error(dense, compose(factors, dense.shape[0]), moments and moments[name])
         assert error == pytest.approx(entry.error, abs=1e-4)
 
 
