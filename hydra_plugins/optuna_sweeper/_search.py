@@ -73,7 +73,6 @@ class Search:
             self.has_begun = True
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             self.run_trials()
-            self.trials.check_completed()
             if self.settings.promote:
                 self.promote()
         except (KeyboardInterrupt, SystemExit) as stop:
@@ -115,6 +114,7 @@ class Search:
             state = f"{count.finished} of {self.n_trials} trials are finished"
             if count.finished >= self.n_trials:
                 log.info("Study %s: %s, %d failed.", self.study.study_name, state, count.given_up)
+                self.trials.check_completed()
                 return
             self.trials.check_failures(count, self.settings.max_failure_rate)
             if time.monotonic() > deadline:
@@ -124,6 +124,7 @@ class Search:
                 self.run_batch(batch)
             elif self.trials.exhausted and not count.running:
                 log.info("Study %s: the whole space was tried, %d trials.", self.study.study_name, count.finished)
+                self.trials.check_completed()
                 return
             else:
                 if not told:

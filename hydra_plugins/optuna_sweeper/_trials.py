@@ -4,6 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -113,12 +114,11 @@ class Trials:
 
     def next_again(self) -> Trial | None:
         """A stopped or failed trial once more, which goes before points that wait for their first turn."""
-        for waiting in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            # False where another process was faster.
-            if RETRY_OF in waiting.user_attrs and self.storage.set_trial_state_values(
-                waiting._trial_id, TrialState.RUNNING
-            ):
-                return Trial(self.study, waiting._trial_id)
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for number in [trial._trial_id for trial in waiting if RETRY_OF in trial.user_attrs]:
+            with suppress(UpdateFinishedTrialError):  # by another process, which was faster; False: that has begun it
+                if self.storage.set_trial_state_values(number, TrialState.RUNNING):
+                    return Trial(self.study, number)
         return None
 
     def give_back(self, trial: Trial) -> None:

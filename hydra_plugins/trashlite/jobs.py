@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trashlite.errors import UserError
 from trashlite.files import CONF
+from trashlite.overrides import quote
 from trashlite.settings import check_settings
 from trashlite.settings.command_line import prepare_command_line
 from trashlite.settings.inputs import INPUTS, check_inputs
@@ -172,7 +173,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
                 key, _, value = argument.partition("=")
                 sys.exit(
                     f"{argument} cannot be read as a setting. A text with spaces, commas, brackets, = or the like has "
-                    f"quotes of its own within the shell's: \"{key}='{value}'\""
+                    f'quotes of its own within the shell\'s: "{key}={quote(value)}"'
                 )
     return prepared
 

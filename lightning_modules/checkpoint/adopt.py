@@ -54,7 +54,7 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
         UserError: the checkpoint cannot be gone on with, or `overrides` ask for another backbone than its own, other
             settings of the optimizer, the schedule or the images, or for weights besides its own.
     """
-    if "checkpoint" in override_keys(overrides):
+    if "checkpoint" in override_keys(overrides) and cfg.checkpoint:
         raise UserError(f"resume={cfg.resume} goes on with its own weights: leave checkpoint={cfg.checkpoint} out.")
     if "config" not in checkpoint:
         raise UserError(f"resume={cfg.resume} holds no configuration: give the checkpoints/last.ckpt of a run.")
@@ -69,11 +69,13 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
     copy_keys(cfg, resumed, given_keys(overrides))
     adopt_network(resumed, cfg, checkpoint["hyper_parameters"], overrides)
     after = unchanging(resumed)
-    if changed := [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]:
+    # What an older checkpoint does not say is no contradiction.
+    if changed := [key for key in sorted(before) if before[key] != after.get(key)]:
         key = "optimizer.name" if "optimizer.name" in changed else changed[0]
         raise UserError(
-            f"resume={cfg.resume} was trained with {key}={before.get(key)} and cannot go on with {after.get(key)}. "
-            f"Leave it out, or begin a new run from these weights with checkpoint={cfg.resume}."
+            f"resume={cfg.resume} was trained with {key}={before[key]} and cannot go on with {after.get(key)}. Leave "
+            "out what sets it (that key, or an experiment), or begin a new run from these weights with "
+            f"checkpoint={cfg.resume}."
         )
     if is_finished(resumed, checkpoint):
         epochs = resumed.trainer.max_epochs

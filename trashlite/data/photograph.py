@@ -28,7 +28,8 @@ class PhotographFile:
 
         Only files below `folder` are looked at, whatever a name says; names without a file are left out.
         """
-        present = {nfc(path.relative_to(folder).as_posix()): path for path in sorted(find_images(folder, []))}
+        paths = sorted(path for path in find_images(folder, []) if path.is_file())
+        present = {nfc(path.relative_to(folder).as_posix()): path for path in paths}
         any_case = {name.lower(): path for name, path in present.items()}
         found = {}
         for name in names:

@@ -39,7 +39,7 @@ def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[
         split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # classes smaller than the folds are spread as far as they go
-            taken = islice(split.split(rest, labels[rest], names[rest]), max(1, round(of_rest * folds)))
+            taken = islice(split.split(rest, labels[rest], names[rest]), min(folds - 1, max(1, round(of_rest * folds))))
             aside = np.concatenate([fold for _, fold in taken])
         part_of[rest[aside]] = part
     return part_of.tolist()

@@ -114,8 +114,8 @@ def run_predict(given: argparse.Namespace) -> None:
         print(f"unreadable: {name}: {why}")
     if len(found.bad) > BAD_TOLD:
         print(f"… {len(found.bad)} unreadable in all: bad_images.txt")
-    if source.total and len(found.rows) < source.total:
-        print(f"{len(found.rows)} of the {source.total} frames that the video announces could be read: is it damaged?")
+    if source.total and len(found.rows) < 0.98 * source.total:  # the number of frames is often an estimate
+        print(f"{len(found.rows)} of about {source.total} frames could be read: is the video damaged?")
     if source.others:
         print(f"{source.others} other files of the folder are no images by their names")
     print(f"wrote {out}")

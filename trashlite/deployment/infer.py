@@ -40,7 +40,7 @@ class Classifier:
         """The image as the network takes it, uint8 (height, width, 3)."""
         height, width = self.preprocessing["image_size"]
         box = self.preprocessing["kernel"] == "box"
-        if not isinstance(image, str | Path):
+        if isinstance(image, np.ndarray | Image.Image):
             image = image.copy() if isinstance(image, Image.Image) else Image.fromarray(image)
         else:
             image = Image.open(image)

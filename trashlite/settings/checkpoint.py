@@ -53,14 +53,14 @@ class DataSet(Plain):
 
 
 class Configuration(Plain):
-    datamodule: DataSet | None = None
+    datamodule: DataSet = DataSet()
 
 
 class Content(Plain):
     """Content of a checkpoint that tells of the network; older ones have no configuration."""
 
     hyper_parameters: Settings
-    config: Configuration | None = None
+    config: Configuration = Configuration()
     epoch: Count = 0
     optimizer_states: list[Any] = []
     lr_schedulers: list[Any] = []

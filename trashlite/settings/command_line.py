@@ -36,7 +36,7 @@ def prepare_command_line(arguments: Sequence[str], conf: Path) -> list[str]:
 def at_home(argument: str) -> str:
     """`root='/home/me/photos'` of `root=~/photos`."""
     key, equals, value = argument.partition("=")
-    if not equals or not value.startswith("~/"):
+    if not equals or not value.startswith("~/") or "," in value:  # several values, each of which has to be quoted
         return argument
     return f"{key}={quote(str(Path(value).expanduser()))}"
 

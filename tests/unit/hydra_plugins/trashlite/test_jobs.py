@@ -1,9 +1,11 @@
 """Facts that a job knows of itself and of its folder."""
 
+import re
 import resource
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.trashlite import jobs
 
@@ -38,13 +40,17 @@ def test_a_disk_without_room_for_the_first_files_is_told_in_a_line(
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.parametrize("argument", ["datamodule.root=/my photos (1)", "+tags=[a", "study={name", "hydra.dir=a='b"])
+@pytest.mark.parametrize(
+    "argument", ["notes=it's", "datamodule.root=/my photos (1)", "+tags=[a", "study={name", "hydra.dir=a='b"]
+)
 def test_a_setting_without_its_quotes_is_told_with_them(argument: str) -> None:
     key, _, value = argument.partition("=")
     with pytest.raises(SystemExit) as stop:
         jobs.command_line(["-m", argument])
     assert str(stop.value).startswith(f"{argument} cannot be read as a setting.")
-    assert str(stop.value).endswith(f"\"{key}='{value}'\"")
+    [told] = re.findall(r'within the shell\'s: "(.*)"$', str(stop.value))
+    override = OverridesParser.create().parse_override(told)
+    assert (override.key_or_group, override.value()) == (key.lstrip("+"), value)
 
 
 def test_settings_that_hydra_reads_pass() -> None:

@@ -187,6 +187,8 @@ def test_an_honest_checkpoint_gives_its_values(honest: dict[str, Any]) -> None:
         ("state_dict", {"model.conv_stem.weight": torch.zeros(2, 2).to_sparse()}),
         ("state_dict", {"model.conv_stem.weight": torch.zeros(2, device="meta")}),
         ("state_dict", {"model.conv_stem.weight": torch.full([2], complex(torch.nan))}),
+        ("config", None),
+        ("config", {"datamodule": None}),
         ("config", {"datamodule": 5}),
         ("config.datamodule.root", 5),
     ],

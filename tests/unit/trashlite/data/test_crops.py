@@ -182,10 +182,12 @@ def test_photographs_behind_links_and_other_spellings_are_found(coco: Made, tmp_
     composed, split = "\uc720.jpg", "\u110b\u1172.jpg"  # one syllable, and its two letters
     (folder / "0.jpg").rename(batch / split)
     (folder / "linked").symlink_to(batch)
+    (folder / "1.jpg").unlink()
+    (folder / "1.jpg").symlink_to("nowhere.jpg")
     content = json.loads(file.read_text())
     content["images"][0]["file_name"] = f"linked/{composed}"
     file.write_text(json.dumps(content))
-    assert make_crops(file, folder, tmp_path / "out")["left_out"] == {}
+    assert make_crops(file, folder, tmp_path / "out")["left_out"] == {"no such image file": 2}  # behind the dead link
 
 
 def test_a_second_run_changes_nothing_and_other_settings_are_refused(coco: Made, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trashlite.data.gather import gather
+from trashlite.data.gather import gather, main
 from trashlite.data.layout import scan
 from trashlite.errors import UserError
 
@@ -115,6 +115,25 @@ def test_any_share_goes_to_val(tmp_path: Path, share: float) -> None:
     result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=share)
     for parts in result["images"].values():
         assert parts["val"] == pytest.approx(100 * share, abs=4)
+
+
+@pytest.mark.parametrize(("images", "share"), [(2, 0.9), (3, 0.75), (4, 0.9), (6, 0.9), (100, 0.99)])
+def test_a_large_share_leaves_some_to_train_on(tmp_path: Path, images: int, share: float) -> None:
+    result = gather(
+        fill(tmp_path / "in", [f"Glass/{number}.jpg" for number in range(images)]), tmp_path / "out", val=share
+    )
+    assert result["images"]["Glass"]["train"] >= 1
+
+
+def test_a_folder_of_an_earlier_version_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = fill(tmp_path / "in", ["Glass/a.jpg", "Metal/b.jpg"])
+    main([str(source), str(tmp_path / "out")])
+    [marker] = (tmp_path / "out").glob("*.json")
+    marker.write_text(marker.read_text().replace('"images": {\n   "Glass"', '"crops": {\n   "Glass"'))
+    assert '"crops"' in marker.read_text()
+    capsys.readouterr()
+    main([str(source), str(tmp_path / "out")])
+    assert "2 images" in capsys.readouterr().out
 
 
 def test_nothing_to_gather(tmp_path: Path) -> None:

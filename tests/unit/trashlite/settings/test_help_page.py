@@ -82,7 +82,7 @@ def test_other_arguments_pass() -> None:
     prepare_command_line(["backbone=trashnet_1m,trashnet_2m", "backbone.name=lcnet_050"], CONF)
     prepare_command_line(["--config-dir", "mine", "backbone=found"], CONF)
     prepare_command_line(["hydra.searchpath=[file://mine]", "backbone=found"], CONF)
-    same = ["callbacks.ema=null", "experiment=null", "augmentation=none", "notes=~", "~logger.wandb", "-m"]
+    same = ["callbacks.ema=null", "experiment=null", "augmentation=none", "notes=~", "~logger.wandb", "-m", "a=~/b,~/c"]
     assert prepare_command_line(same, CONF) == same
 
 
