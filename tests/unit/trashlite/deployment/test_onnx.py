@@ -1,5 +1,6 @@
 """The ONNX export, run by the stand-alone program that lies beside it."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_infer_resizes_as_training_does(
         np.testing.assert_array_equal(classifier.pixels(file), ours.pixels(file), err_msg=file.name)
         frame = np.asarray(Image.open(file).convert("RGB"))
         np.testing.assert_array_equal(classifier.pixels(frame), ours.pixels(frame), err_msg=file.name)
+        np.testing.assert_array_equal(classifier.pixels(io.BytesIO(file.read_bytes())), ours.pixels(file))
         with Image.open(file) as image:
             size = image.size
             classifier.pixels(image)
