@@ -131,7 +131,8 @@ class TrashClassifier(LightningModule):
         """Loss and logits of a batch, with its metrics gathered under `stage/`."""
         target = batch["target"]
         logits, loss = self.logits_and_loss(batch, stage)
-        if not torch.isfinite(loss):
+        # Of validations within fit the best checkpoint may be of another epoch.
+        if not torch.isfinite(loss) and (stage == "train" or self.trainer.state.fn != TrainerFn.FITTING):
             self.raise_non_finite(loss, stage)
         hard_target = target if target.ndim == 1 else target.argmax(dim=1)
         getattr(self, f"{stage}_metrics").update(logits.detach(), hard_target)
@@ -143,8 +144,6 @@ class TrashClassifier(LightningModule):
         return logits, self.loss(logits, batch["target"])
 
     def raise_non_finite(self, loss: Tensor, stage: str) -> None:
-        if stage != "train" and self.trainer.state.fn == TrainerFn.FITTING:
-            return  # the best checkpoint may be of another epoch
         if stage != "train":
             raise UserError(f"The {stage} loss of the network is {loss.item()}: its training diverged. {CALMER}")
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trashlite.errors import UserError
-from trashlite.files import write_text
+from trashlite.files import sha256, write_text
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]])
 
 def content_digest(path: Path) -> str:
     """Hash of what a file holds, 16 hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return sha256(path)[:16]
 
 
 def state_digest(paths: Iterable[Path]) -> str:

@@ -138,18 +138,18 @@ def listed(bad: Sequence[BadImage]) -> str:
 
 def absent_classes(
     class_names: Sequence[str],
-    listed: Sequence[int],
+    files: Sequence[int],
     trained: Sequence[int],
     judged: Mapping[str, CachedImages | None],
 ) -> list[str]:
     """Warnings of classes of which the reading and the split have left no image.
 
     Args:
-        listed, trained: images of train by class, as files and as they are trained on.
+        files, trained: images of train by class, as there are files and as they are trained on.
         judged: images that F1 is measured on, by the name of their part.
     """
     warnings = []
-    if lost := [name for name, files, images in zip(class_names, listed, trained, strict=True) if files > images == 0]:
+    if lost := [name for name, there, left in zip(class_names, files, trained, strict=True) if there > left == 0]:
         warnings.append(f"No image of {', '.join(lost)} is left to train on: kept as a class, never learned.")
     for part, images in judged.items():
         found = {*images.targets.tolist()} if images else set()

@@ -1,7 +1,6 @@
 """A person's verdicts on labels: a CSV file with the columns file,label, where the label may be `drop`."""
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 from trashlite.data.layout import UNLABELLED, Layout, Record, nfc
 from trashlite.errors import UserError
+from trashlite.files import sha256
 
 DROP = "drop"
 
@@ -91,7 +91,7 @@ class Verdicts:
             )
         account = {
             "file": str(self.source),
-            "sha256": hashlib.sha256(self.source.read_bytes()).hexdigest()[:16],
+            "sha256": sha256(self.source)[:16],
             "changed": dict(changed.most_common()),
             "dropped": found["dropped"],
             "confirmed": found["confirmed"],

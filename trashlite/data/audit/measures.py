@@ -1,6 +1,5 @@
 """One image file in figures: how it was stored, its size, light, sharpness and border, and small copies of it."""
 
-import hashlib
 import multiprocessing
 import warnings
 from collections import deque
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from trashlite.data.decode import FORMATS, BadImageError, orientation_of, read_rgb, upright_size
+from trashlite.files import sha256
 
 SIDE = 192  # pixels: longest side of the copy that light, sharpness and border are measured on
 THUMBNAIL = 32  # pixels a side: what duplicates are confirmed by
@@ -75,8 +75,7 @@ def measure(path: Path) -> Measured:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd but readable files: they are told as oddities
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            digest = sha256(path)[:16]
             width, height, oddities = _header(path)
             image = read_rgb(path, 2 * SIDE)
     except BadImageError as error:
