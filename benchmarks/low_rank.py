@@ -174,6 +174,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scratch-epochs", type=int, help="of `narrow` (default: the checkpoint's run and --epochs)")
     parser.add_argument("--scratch-lr", type=float, default=4e-3)
     parser.add_argument("--weight-decay", type=float, default=0.02)
+    parser.add_argument("--teacher", type=Path, help="train every row as the trash9 recipes do, with this checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="latency always has one")
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="of decoded images")
@@ -212,6 +213,7 @@ def open_bench(args: argparse.Namespace) -> tuple[Bench, dict[str, Any]]:
         "calibration images": min(CALIBRATION_IMAGES, len(train.targets)),
         "batch size": batch_size,
         **{name: getattr(args, name) for name in chosen},
+        **({"teacher": str(args.teacher.resolve())} if args.teacher else {}),
     }
     return bench, settings
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from peers_low_rank import total_macs
+from recipe_tuning import distil
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
@@ -100,7 +101,13 @@ class Bench:
         reestimate_batchnorm(model, (images for images, _ in self.calibration))
 
     def fine_tune(self, model: nn.Module, epochs: int, lr: float) -> None:
-        """AdamW, a cosine after a short warm-up, the default augmentation: the same draws for everybody."""
+        """AdamW, a cosine after a short warm-up, the default augmentation; with a teacher as the recipes do it.
+
+        The same draws for everybody.
+        """
+        if self.args.teacher:
+            distil(model, self.args, epochs, lr)
+            return
         torch.manual_seed(self.args.seed)
         model.requires_grad_(True).train()
         steps = -(-len(self.train.targets) // self.batch_size) * epochs
