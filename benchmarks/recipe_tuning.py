@@ -25,7 +25,8 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
         lr: the highest learning rate.
     """
     silence()
-    preprocessing = read_checkpoint(args.checkpoint)["hyper_parameters"]["preprocessing"]
+    checkpoint = read_checkpoint(args.checkpoint)
+    preprocessing = checkpoint["hyper_parameters"]["preprocessing"]
     settings = {
         "checkpoint": str(args.checkpoint),
         "resize_mode": preprocessing["resize_mode"],
@@ -36,11 +37,12 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
         "optimizer.lr": lr,
         "optimizer.weight_decay": args.weight_decay,
         "seed": args.seed,
+        "datamodule.seed": OmegaConf.create(checkpoint["config"]).datamodule.seed,  # of the split
         "output_dir": str(args.cache_dir),
     }
     overrides = ["experiment=base/distilled", *(to_override(key, value) for key, value in settings.items())]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = adopt_checkpoint(compose("config", overrides), read_checkpoint(args.checkpoint), overrides)
+        cfg = adopt_checkpoint(compose("config", overrides), checkpoint, overrides)
     cfg.datamodule.root = str(args.data)
     cfg.callbacks = {name: cfg.callbacks[name] for name in CALLBACKS}
     OmegaConf.resolve(cfg)
