@@ -28,6 +28,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from peers_low_rank import narrow, prune, search
 from peers_training import CALIBRATION_IMAGES, Bench, Images
+from recipe_tuning import SPLIT_SETTINGS
 
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
@@ -57,7 +58,6 @@ COLUMNS = {
     "minutes": ("tuning min", "{:.2f}"),
 }
 ON_SCREEN = [key for key in COLUMNS if key not in ("setting", "macs", "thop", "seconds", "minutes")]
-SPLIT_SETTINGS = ("split", "val_ratio", "fold", "seed", "sampling", "smoothing_k", "train_fraction")
 
 Built = tuple[nn.Module, str]
 

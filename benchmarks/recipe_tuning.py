@@ -1,6 +1,7 @@
 """The trash9 recipes' fine-tuning (conf/experiment/base/distilled.yaml) for benchmarks/low_rank.py --teacher."""
 
 import argparse
+import logging
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -13,6 +14,8 @@ from trashlite.files import CONF
 from trashlite.network import read_checkpoint
 from trashlite.overrides import to_override
 
+# Of a datamodule: which images are trained on.
+SPLIT_SETTINGS = ("split", "val_ratio", "fold", "seed", "sampling", "smoothing_k", "train_fraction")
 CALLBACKS = ("epoch_seed", "ema", "progress")  # the last epoch is the result
 
 
@@ -25,7 +28,9 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
         lr: the highest learning rate.
     """
     silence()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     checkpoint = read_checkpoint(args.checkpoint)
+    data = OmegaConf.create(checkpoint["config"]).datamodule
     preprocessing = checkpoint["hyper_parameters"]["preprocessing"]
     settings = {
         "checkpoint": str(args.checkpoint),
@@ -37,7 +42,7 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
         "optimizer.lr": lr,
         "optimizer.weight_decay": args.weight_decay,
         "seed": args.seed,
-        "datamodule.seed": OmegaConf.create(checkpoint["config"]).datamodule.seed,  # of the split
+        **{f"datamodule.{key}": data[key] for key in SPLIT_SETTINGS},
         "output_dir": str(args.cache_dir),
     }
     overrides = ["experiment=base/distilled", *(to_override(key, value) for key, value in settings.items())]
