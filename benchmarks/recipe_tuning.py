@@ -10,6 +10,7 @@ from torch import nn
 from lightning_modules.checkpoint.adopt import adopt_checkpoint
 from lightning_modules.job.parts import create_datamodule, create_module, create_trainer
 from lightning_modules.job.warning_filters import silence
+from trashlite.data.decode import kernel_of
 from trashlite.files import CONF
 from trashlite.network import read_checkpoint
 from trashlite.overrides import to_override
@@ -35,7 +36,7 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
     settings = {
         "checkpoint": str(args.checkpoint),
         "resize_mode": preprocessing["resize_mode"],
-        "resize_kernel": preprocessing.get("kernel", "bilinear"),
+        "resize_kernel": kernel_of(preprocessing),
         "lightning_module.teacher": str(args.teacher),
         "datamodule.cache_dir": str(args.cache_dir),
         "trainer.max_epochs": epochs,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from trashlite.compression import count_macs
+from trashlite.data.decode import kernel_of
 from trashlite.deployment import Predictor
 from trashlite.deployment.data import open_labelled
 from trashlite.deployment.export import export_checkpoint
@@ -54,7 +55,7 @@ def recipe_row(checkpoint: Path, data: str) -> tuple[int, tuple[str, ...]]:
     torch_row, onnx, int8, c, c_int8 = exported
     predictor = Predictor.from_checkpoint(checkpoint)
     macs = count_macs(predictor.network, (3, *predictor.preprocessing["image_size"])).macs
-    kernel = predictor.preprocessing.get("kernel", "bilinear")
+    kernel = kernel_of(predictor.preprocessing)
     worst = worst_kernel(measure_robustness(predictor, open_labelled(read_checkpoint(checkpoint), data)[1]))
     cells = (
         f"`{checkpoint.parent.name}`",

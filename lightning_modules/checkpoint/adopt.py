@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_modules.checkpoint.values import take_values
+from trashlite.data.decode import kernel_of
 from trashlite.errors import UserError
 from trashlite.files import CONF
 from trashlite.overrides import parse_override
@@ -118,7 +119,7 @@ def adopt_network(cfg: DictConfig, composed: DictConfig, hparams: Mapping[str, A
     settings = {
         "image_size": preprocessing["image_size"],
         "resize_mode": preprocessing["resize_mode"],
-        "resize_kernel": preprocessing.get("kernel", "bilinear"),
+        "resize_kernel": kernel_of(preprocessing),
     }
     for key, value in settings.items():
         if key not in keys:

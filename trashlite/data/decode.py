@@ -62,13 +62,18 @@ def draft_side(image_size: tuple[int, int], kernel: Kernel) -> int | None:
     return 2 * max(image_size) if kernel == "bilinear" else None
 
 
+def kernel_of(preprocessing: Mapping[str, Any]) -> ResizeKernel:
+    """Kernel of a checkpoint's `preprocessing`, which does not name the one that was the first."""
+    return preprocessing.get("kernel", "bilinear")
+
+
 def decode_settings(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `decode` and `resize` from a checkpoint's `preprocessing`; the first ones named no kernel."""
+    """Arguments of `decode` and `resize` from a checkpoint's `preprocessing`."""
     height, width = preprocessing["image_size"]
     return {
         "image_size": (height, width),
         "resize_mode": preprocessing["resize_mode"],
-        "kernel": preprocessing.get("kernel", "bilinear"),
+        "kernel": kernel_of(preprocessing),
     }
 
 

@@ -8,6 +8,7 @@ from string import Template
 from textwrap import fill
 from typing import Any
 
+from trashlite.data.decode import kernel_of
 from trashlite.deployment.graph import Graph, Operator, Pool, Window
 from trashlite.deployment.spec import ExportSpec
 from trashlite.errors import UserError
@@ -73,7 +74,7 @@ def check_settings(preprocessing: Mapping[str, Any]) -> tuple[str, str]:
     Raises:
         UserError: the exports cannot do them.
     """
-    mode, kernel = preprocessing["resize_mode"], preprocessing.get("kernel", "bilinear")
+    mode, kernel = preprocessing["resize_mode"], kernel_of(preprocessing)
     if mode not in ("stretch", "letterbox", "landscape") or kernel not in ("bilinear", "box"):
         raise UserError(f"The C and HTML exports know no resize_mode={mode} with kernel={kernel}.")
     return mode, kernel

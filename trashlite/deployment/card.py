@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trashlite.calibration import Calibration
+from trashlite.data.decode import kernel_of
 from trashlite.metrics import BootstrapF1
 
 SQUEEZED = {"channels": "slimmed", "ranks": "factorised"}
@@ -61,7 +62,7 @@ def model_card(
 | classes | {", ".join(classes)} |
 | input | RGB, {height} x {width} (height x width) |
 | resize | {RESIZE[preprocessing["resize_mode"]]} |
-| kernel | {KERNEL[preprocessing.get("kernel", "bilinear")]} |
+| kernel | {KERNEL[kernel_of(preprocessing)]} |
 | normalisation | value / 255, less mean {mean}, by standard deviation {std} |
 | MACs | {macs:,} (thop, BatchNorm folded) |
 | parameters | {parameters:,} |

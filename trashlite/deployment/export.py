@@ -17,6 +17,7 @@ from sklearn.metrics import confusion_matrix
 
 from trashlite.calibration import calibrate
 from trashlite.compression import count_macs
+from trashlite.data.decode import kernel_of
 from trashlite.deployment.card import model_card
 from trashlite.deployment.data import data_root, open_labelled
 from trashlite.deployment.formats import FORMATS, load_format
@@ -138,7 +139,8 @@ def write_common(spec: ExportSpec, folder: Path) -> None:
     write_text(folder / "model_card.md", spec.card)
     content = {
         "class_names": list(spec.class_names),
-        **{"kernel": "bilinear", **spec.preprocessing},
+        **spec.preprocessing,
+        "kernel": kernel_of(spec.preprocessing),
         "temperature": spec.temperature,
         "threshold": spec.threshold,
     }

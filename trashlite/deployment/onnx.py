@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trashlite.data.decode import kernel_of
 from trashlite.deployment.latency import installed_mb, time_calls
 from trashlite.deployment.spec import Artefact, ExportSpec
 
@@ -83,7 +84,7 @@ def describe(model: onnx.ModelProto, spec: ExportSpec) -> None:
     properties = {
         "name": spec.name,
         "class_names": json.dumps(list(spec.class_names), ensure_ascii=False),
-        "preprocessing": json.dumps({"kernel": "bilinear", **spec.preprocessing}),
+        "preprocessing": json.dumps({**spec.preprocessing, "kernel": kernel_of(spec.preprocessing)}),
         "temperature": repr(spec.temperature),
         "threshold": repr(spec.threshold),
     }
