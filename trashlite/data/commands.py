@@ -52,7 +52,7 @@ def state_digest(paths: Iterable[Path]) -> str:
 def account_table(result: dict[str, Any], out: Path) -> None:
     """Print what became of all that was found: images by class and part, and why the rest was left out."""
     console = Console()
-    classes = result.get("images") or result["crops"]  # as folders of before have it
+    classes = result["images"] if "images" in result else result["crops"]  # as folders of before have it
     parts = [part for part in ("train", "val", "test", "unknown") if any(part in counts for counts in classes.values())]
     table = Table("class", *parts, title=f"{result['objects']} found")
     for column in table.columns[1:]:

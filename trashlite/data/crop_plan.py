@@ -52,8 +52,8 @@ def check_settings(settings: CropSettings) -> None:
     """Refuse values out of their bounds."""
     if not (0 <= settings.pad <= 2 and settings.min_side >= 1):
         raise UserError(f"--pad must lie between 0 and 2, --min-side above 0: not {settings.pad}, {settings.min_side}.")
-    if not (min(settings.val, settings.test) >= 0 and settings.val + settings.test < 1 and settings.seed >= 0):
-        raise UserError("--val and --test are shares that leave something for training, --seed is not negative.")
+    if not (min(settings.val, settings.test) >= 0 and settings.val + settings.test < 1):
+        raise UserError("--val and --test are shares that leave something for training.")
 
 
 def plan_crops(

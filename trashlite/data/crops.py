@@ -84,6 +84,10 @@ def _fill(
     known = [crop for crop in crops if crop.class_name != UNKNOWN]
     part_of = dict(zip([crop.object.id for crop in known], _parts(known, settings), strict=True))
     written, cells = _cut(folder, crops, part_of, coco)
+    reasons = Counter(item.why for item in coco.left_out)
+    if not written:
+        why = "".join(f"\n{count}: {reason}" for reason, count in reasons.most_common())
+        raise UserError(f"None of {len(coco.left_out)} annotated objects gives a crop.{why}")
     rows = []
     for crop in written:
         box = [round(value, 1) for value in crop.box]
@@ -98,7 +102,6 @@ def _fill(
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         counts[str(row[1])][str(row[-1])] += 1
-    reasons = Counter(item.why for item in coco.left_out)
     unmapped = Counter(item.category for item in coco.left_out if item.why == NOT_IN_MAP)
     turned = sum(crop.source.orientation > 1 for crop in written)
     outside = sum(reaches_outside(crop) for crop in written)

@@ -13,14 +13,16 @@ import csv
 import os
 import re
 import shutil
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from trashlite.data.categories import check_class_name
 from trashlite.data.commands import account_table, content_digest, shown, state_digest, write_csv
-from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED, find_images
+from trashlite.data.layout import IMAGE_SUFFIXES, UNLABELLED, find_images, is_hidden, visible
 from trashlite.data.new_folder import make_folder
 from trashlite.data.share_groups import share_groups
 from trashlite.errors import UserError
@@ -60,8 +62,9 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
     kind = kind_of(source)
     found = list({"csv": from_csv, "folders": from_folders, "prefix": from_prefix}[kind](source, left_out))
     if not found:
+        why = "".join(f"left out {count}: {why}\n" for why, count in left_out.most_common() if count)
         raise UserError(
-            f"There are no images in {str(source)!r}. SOURCE may be:{(__doc__ or '').split('is one of')[1]}"
+            f"There are no images in {str(source)!r}.\n{why}SOURCE may be:{(__doc__ or '').split('is one of')[1]}"
         )
     for name in {item.class_name for item in found if item.class_name}:
         check_class_name(name)
@@ -110,39 +113,34 @@ def gather(source: Path, out: Path, *, link: bool = False, val: float = 0.0, see
 
 def kind_of(source: Path) -> Kind:
     """The kind of collection that a path is."""
-    if source.is_file():
+    if not source.is_dir():
         return "csv"
-    return (
-        "folders" if any(entry.is_dir() and not entry.name.startswith(".") for entry in source.iterdir()) else "prefix"
-    )
+    return "folders" if any(entry.is_dir() for entry in visible(source)) else "prefix"
 
 
 def from_folders(source: Path, left_out: Counter[str]) -> Iterator[Found]:
     """Images of class folders, with or without folders of parts above them."""
-    folders = sorted(entry for entry in source.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    entries = visible(source)
+    folders = [entry for entry in entries if entry.is_dir()]
+    left_out["outside a class folder"] += len(entries) - len(folders)
     with_parts = any(PARTS.get(folder.name.lower()) == "train" for folder in folders)
-    left_out["outside a class folder"] += sum(entry.is_file() for entry in source.iterdir())
     for folder in folders:
         if with_parts and folder.name.lower() not in PARTS:
-            left_out["in none of train, val, test"] += sum(path.is_file() for path in folder.rglob("*"))
+            left_out["in none of train, val, test"] += len(_all_files(folder))
             continue
         part = PARTS[folder.name.lower()] if with_parts else None
-        classes = sorted(folder.iterdir()) if with_parts else [folder]
-        for place in classes:
-            if place.name.startswith("."):
-                continue
+        for place in visible(folder) if with_parts else [folder]:
             if not place.is_dir():
                 left_out["outside a class folder"] += 1
                 continue
             unlabelled = place.name == UNLABELLED
-            others: list[Path] = []
-            for path in _images([*find_images(place, others), *others], left_out):
+            for path in _images(_all_files(place), left_out):
                 yield Found(path, None if unlabelled else place.name, "test" if unlabelled else part)
 
 
 def from_prefix(source: Path, left_out: Counter[str]) -> Iterator[Found]:
     """Images whose names begin with their class, before a number: `Battery_001`, `Paper pack (3)`, `glass-7_b`."""
-    for path in _images(source.iterdir(), left_out):
+    for path in _images(visible(source), left_out):
         match = re.match(r"([^\W\d_][^\d_]*?)[\s_.(-]*[\d_(]", path.name)
         if match:
             yield Found(path, match[1].strip(" -"), None)
@@ -160,37 +158,61 @@ def from_csv(source: Path, left_out: Counter[str]) -> Iterator[Found]:
         raise UserError(f"{str(source)!r} is no folder, and no CSV file in UTF-8: {error}.") from error
     if not {"file", "label"} <= set(columns):
         raise UserError(f"{str(source)!r} must have the columns file,label (and, if wanted, part).")
-    entries = [(source.parent / (row["file"] or ""), (row["label"] or "").strip(), row.get("part")) for row in listed]
-    labels: dict[Path, set[str]] = defaultdict(set)
+    folder = source.parent
+    entries = [(_find(folder, row["file"] or ""), (row["label"] or "").strip(), row.get("part")) for row in listed]
+    labels: dict[Path, set[str]] = defaultdict(set)  # by the file itself: its paths may be many
     for path, label, _ in entries:
-        labels[path].add(label)
-    seen = set()
+        if path:
+            labels[path.resolve()].add(label)
+    top, seen = folder.resolve(), set()
     for path, label, part in entries:
-        if not path.resolve().is_relative_to(source.parent.resolve()):
-            left_out["lies outside the folder of the CSV file"] += 1
-        elif not path.is_file():
+        if path is None:
             left_out["no such file"] += 1
-        elif len(labels[path]) > 1:
+        elif not (itself := path.resolve()).is_relative_to(top):
+            left_out["lies outside the folder of the CSV file"] += 1
+        elif why := _no_image(path):
+            left_out[why] += 1
+        elif len(labels[itself]) > 1:
             left_out["listed with several labels"] += 1
-        elif path in seen:
+        elif itself in seen:
             left_out["listed twice"] += 1
         elif part and part.strip().lower() not in PARTS:
             left_out[f"part {part!r} is none of train, val, test"] += 1
         else:
-            seen.add(path)
+            seen.add(itself)
             yield Found(path, label or None, PARTS[part.strip().lower()] if part and label else None)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file that a row names, which other programs may separate and accent in another way than the disk."""
+    tidy = name.strip().replace("\\", "/")
+    for spelling in (name, tidy, *(unicodedata.normalize(form, tidy) for form in ("NFC", "NFD"))):
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (path := folder / spelling).is_file():
+                return path
+    return None
+
+
+def _all_files(folder: Path) -> list[Path]:
+    others: list[Path] = []
+    return [*find_images(folder, others), *others]
 
 
 def _images(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
     for path in sorted(paths):
-        if path.is_dir() or path.name.startswith("."):
-            continue
-        if not path.is_file():
-            left_out["a link to nothing"] += 1
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            yield path
+        if why := _no_image(path):
+            left_out[why] += 1
         else:
-            left_out[f"no image ({path.suffix.lower() or 'no suffix'})"] += 1
+            yield path
+
+
+def _no_image(path: Path) -> str | None:
+    """Reason why a file would be no image of a data set; None: it is one."""
+    if not path.is_file():
+        return "a link to nothing"
+    if is_hidden(path.name):
+        return "a hidden file"
+    return None if path.suffix.lower() in IMAGE_SUFFIXES else f"no image ({path.suffix.lower() or 'no suffix'})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -110,17 +110,27 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no part of a data set: what programs leave beside it."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def visible(folder: Path) -> list[Path]:
+    """Sorted entries of a folder that are not hidden.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
+    except OSError as error:
+        _refuse(error)
 
 
 def _class_folders(part: Path, ignored: list[Path]) -> list[Path]:
     if not part.is_dir():
         return []
-    try:
-        entries = [entry for entry in part.iterdir() if not _hidden(entry.name)]
-    except OSError as error:
-        _refuse(error)
+    entries = visible(part)
     ignored += [entry for entry in entries if not entry.is_dir()]
     folders = [entry for entry in entries if entry.is_dir()]
     if odd := [folder for folder in folders if not is_text(folder.name)]:
@@ -138,10 +148,10 @@ def find_images(folder: Path, ignored: list[Path]) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in files:
             path = Path(parent, name)
-            if _hidden(name):
+            if is_hidden(name):
                 continue
             # A dangling link counts as an image that cannot be read: it must not vanish unseen.
             if path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):

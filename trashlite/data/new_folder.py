@@ -39,7 +39,7 @@ def make_folder(out: Path, made_from: Mapping[str, Any], fill: Callable[[Path], 
             result = json.loads(json.dumps(dict(fill(unfinished))))
             (unfinished / MARKER).write_text(json.dumps({"made_from": wanted, "result": result}, indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"{str(out)!r} cannot be made, and is not: {error.strerror or error}.") from error
+        raise UserError(f"{str(out)!r} cannot be made, and is not: {error}.") from error
     return result
 
 

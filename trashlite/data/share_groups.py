@@ -21,8 +21,12 @@ def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[
         shares: part -> share of the images, about; 0: no such part. The rest is `train`.
 
     Raises:
-        UserError: fewer groups than parts, or no class with enough images.
+        UserError: fewer groups than parts, no class with enough images, or a seed that is none.
     """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed is a whole number from 0 to 4294967295, not {seed}.")
+    if not groups:
+        return []
     part_of = np.full(len(groups), "train", dtype=object)
     labels, names = np.asarray(classes), np.asarray(groups)
     wanted = {part: share for part, share in shares.items() if share > 0}
@@ -33,8 +37,8 @@ def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[
         folds = min(round(1 / of_rest) if of_rest <= 1 / 3 else FINE, most)
         if folds < 2:
             raise UserError(
-                f"{len(set(groups))} groups of photographs cannot be shared out over train, {', '.join(wanted)}: "
-                "give a share of 0, or group by image."
+                f"{len(groups)} images in {len(set(groups))} groups are too few to be shared out over train, "
+                f"{', '.join(wanted)}: give a share of 0, or make the groups smaller."
             )
         split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():

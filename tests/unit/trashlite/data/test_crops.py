@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trashlite.data.categories import read_categories
 from trashlite.data.coco import area, read_coco
 from trashlite.data.crop_plan import Crop, CropSettings, crop_corners
-from trashlite.data.crops import make_crops, sample
+from trashlite.data.crops import main, make_crops, sample
 from trashlite.data.photograph import PhotographFile
 from trashlite.errors import UserError
 
@@ -218,6 +219,8 @@ def test_a_broken_annotation_file_is_named(tmp_path: Path, content: str) -> None
         ("../x: [Can]", "cannot be called"),
         ("Metal: [Tin]", "names no category"),
         ("[Can]", "must hold lines"),
+        ("Metal: {Can: 1}", "gives 'Metal' something else than a list"),
+        ("Metal: [Can, Paper: Carton]", "gives 'Metal' something else than a list"),
         ("a: [", "no YAML"),
     ],
 )
@@ -227,8 +230,27 @@ def test_a_map_that_does_not_fit_is_refused(coco: Made, tmp_path: Path, content:
         make_crops(*coco(), tmp_path / "out", tmp_path / "map.yaml")
 
 
+def test_names_of_a_map_are_texts_whatever_yaml_makes_of_them(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("no: [Off]\n1.0: 12\n")
+    assert read_categories(tmp_path / "map.yaml", ["Off", "12"]) == {"Off": "no", "12": "1.0"}
+
+
+@pytest.mark.parametrize("val", [0.0, 0.3])
+def test_no_crop_at_all_is_told_with_the_reasons(
+    coco: Made, tmp_path: Path, capsys: pytest.CaptureFixture, val: float
+) -> None:
+    file, _ = coco()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        main([str(file), str(tmp_path / "empty"), str(tmp_path / "out"), f"--val={val}"])
+    said = capsys.readouterr().err
+    assert said.startswith("None of ")
+    assert ": no such image file\n" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_photographs_for_the_parts(coco: Made, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="group by image"):
+    with pytest.raises(UserError, match="too few to be shared out over train, val: give a share of 0"):
         make_crops(*coco(), tmp_path / "out", settings=CropSettings(group_by="folder"))
 
 

@@ -1,4 +1,6 @@
+import errno
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def test_hidden_folders_stay_and_links_are_followed(tmp_path: Path) -> None:
     result = gather(source, tmp_path / "out")
     assert found(tmp_path / "out") == {"train/Glass/a.jpg", "train/Metal/b.jpg", "train/Metal/c.jpg"}
     assert result["left_out"] == {"a link to nothing": 1}
+
+
+def test_what_macos_packs_beside_the_images_is_no_class(tmp_path: Path) -> None:
+    names = ["Battery_1.jpg", "Glass_1.jpg", "__MACOSX/._Glass_1.jpg", ".DS_Store"]
+    result = gather(fill(tmp_path / "flat", names), tmp_path / "out")
+    assert (result["images"], result["left_out"]) == ({"Battery": {"train": 1}, "Glass": {"train": 1}}, {})
+    names = ["train/Glass/1.jpg", "train/__MACOSX/x.jpg", "__MACOSX/x.jpg", "train/.DS_Store"]
+    result = gather(fill(tmp_path / "parts", names), tmp_path / "out2")
+    assert (result["images"], result["left_out"]) == ({"Glass": {"train": 1}}, {})
+    (tmp_path / "flat/labels.csv").write_text("file,label\nGlass_1.jpg,__MACOSX\n")
+    with pytest.raises(UserError, match="cannot be called '__MACOSX'"):
+        gather(tmp_path / "flat/labels.csv", tmp_path / "out3")
 
 
 def test_a_name_that_is_taken_gets_the_next_number(tmp_path: Path) -> None:
@@ -103,6 +117,41 @@ def test_csv(tmp_path: Path) -> None:
         gather(table, tmp_path / "out2")
 
 
+def test_a_csv_counts_no_file_that_training_would_not_see(tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", ["a.jpg", "notes.txt", "none", ".hidden.jpg"])
+    rows = "".join(f"{name},Glass\n" for name in ("a.jpg", "notes.txt", "none", ".hidden.jpg"))
+    (source / "labels.csv").write_text("file,label\n" + rows)
+    result = gather(source / "labels.csv", tmp_path / "out")
+    assert result["images"] == {"Glass": {"train": len(found(tmp_path / "out"))}} == {"Glass": {"train": 1}}
+    assert result["left_out"] == {"no image (.txt)": 1, "no image (no suffix)": 1, "a hidden file": 1}
+
+
+@pytest.mark.parametrize("name", ["sub/../a.jpg", "link.jpg", "./sub/../a.jpg"])
+def test_one_image_by_two_paths_has_one_label(tmp_path: Path, name: str) -> None:
+    source = fill(tmp_path / "in", ["a.jpg", "b.jpg", "sub/c.jpg"])
+    (source / "link.jpg").symlink_to(source / "a.jpg")
+    table = source / "labels.csv"
+    table.write_text(f"file,label\na.jpg,Glass\nb.jpg,Glass\n{name},Metal\n")
+    assert gather(table, tmp_path / "out")["left_out"] == {"listed with several labels": 2}
+    table.write_text(f"file,label\na.jpg,Glass\nb.jpg,Glass\n{name},Glass\n")
+    assert gather(table, tmp_path / "out2")["left_out"] == {"listed twice": 1}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_csv_of_another_program_names_the_files(tmp_path: Path, form: str) -> None:
+    disk, listed = (unicodedata.normalize(each, "유리é.jpg") for each in (form, "NFD" if form == "NFC" else "NFC"))
+    source = fill(tmp_path / "in", [disk, "sub/b.jpg", "c\\d.jpg"])
+    (source / "labels.csv").write_text(f"file,label\n{listed},Glass\nsub\\b.jpg ,Glass\nc\\d.jpg,Glass\n")
+    assert gather(source / "labels.csv", tmp_path / "out")["images"] == {"Glass": {"train": 3}}
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpg", "x" * 300 + ".jpg", "", "."])
+def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    source = fill(tmp_path / "in", ["a.jpg"])
+    (source / "labels.csv").write_text(f"file,label\na.jpg,Glass\n{name},Glass\n")
+    assert gather(source / "labels.csv", tmp_path / "out")["left_out"] == {"no such file": 1}
+
+
 def test_a_share_goes_to_val(tmp_path: Path, render_root: Callable) -> None:
     names = [f"{name}/{number}.jpg" for name in ("Glass", "Metal") for number in range(20)]
     result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=0.2)
@@ -142,7 +191,35 @@ def test_nothing_to_gather(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no images"):
         gather(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(UserError, match="columns file,label"):
+        gather(Path("/dev/null"), tmp_path / "out")
+    fill(tmp_path / "odd", ["IMG.jpg", "notes.txt"])
+    with pytest.raises(UserError, match=r"left out 1: no class before a number in its name\n"):
+        gather(tmp_path / "odd", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(tmp_path / "in", ["Glass/a.jpg"])
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # whoever may do anything, such as root, is never refused
+    with pytest.raises(UserError, match="cannot be read: Permission denied"):
+        gather(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_its_bounds_is_told(tmp_path: Path, seed: int) -> None:
+    source = fill(tmp_path / "in", [f"Glass/{number}.jpg" for number in range(9)])
+    with pytest.raises(UserError, match="--seed"):
+        gather(source, tmp_path / "out", val=0.5, seed=seed)
+
+
+def test_unlabelled_images_need_no_split(tmp_path: Path) -> None:
+    result = gather(fill(tmp_path / "in", ["NoLabel/a.jpg"]), tmp_path / "out", val=0.5)
+    assert result["images"] == {"NoLabel": {"test": 1}}
 
 
 @pytest.mark.parametrize("content", [b"file,label\na.jpg,\xc5\xff", b"PK\x03\x04\x00\xff", b"\x00\x00"])
