@@ -70,11 +70,14 @@ class Verdicts:
             )
         changed: Counter[str] = Counter()
         found: Counter[str] = Counter()
+        followed: set[str] = set()  # of which one may be on two images, whose names a disk spells in two ways
 
         def judged(record: Record) -> Record:
-            label = self.labels.get(nfc(record.path.relative_to(layout.root).as_posix()))
+            name = nfc(record.path.relative_to(layout.root).as_posix())
+            label = self.labels.get(name)
             if label is None or record.class_name is None:
                 return record
+            followed.add(name)
             found["dropped" if label == DROP else "changed" if label != record.class_name else "confirmed"] += 1
             if label == DROP:
                 return replace(record, class_name=None)
@@ -83,7 +86,7 @@ class Verdicts:
             return replace(record, class_name=label)
 
         train, val, test = ([judged(record) for record in part] for part in (layout.train, layout.val, layout.test))
-        missing = len(self.labels) - found.total()
+        missing = len(self.labels) - len(followed)
         if self.labels and missing == len(self.labels):
             raise UserError(
                 f"None of the {missing} images in {self.source} is in {str(layout.root)!r}, the first: "

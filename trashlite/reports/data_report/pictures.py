@@ -28,8 +28,11 @@ def draw(result: dict[str, Any]) -> dict[str, Figure]:
         "confusion": ("labels", confusion_figure),
         "learning": ("learning", learning_figure),
     }
-    named = bool(result["class_names"])
-    return {name: draw_one(result) for name, (section, draw_one) in charts.items() if named and result.get(section)}
+    if not result["class_names"]:
+        return {}
+    if not _shown_properties(result):
+        del charts["properties"]
+    return {name: draw_one(result) for name, (section, draw_one) in charts.items() if result.get(section)}
 
 
 def counts_figure(result: dict[str, Any]) -> Figure:
@@ -63,11 +66,10 @@ def light_figure(result: dict[str, Any]) -> Figure:
 
 def properties_figure(result: dict[str, Any]) -> Figure:
     """Share of each class that has a property, for properties that any image has."""
-    names = result["class_names"]
-    rows = {name: each["shares"] for name, each in result["properties"].items() if max(each["shares"], default=0) > 0}
-    figure = new_figure(max(WIDTH, 2.6 + 0.5 * len(names)), 1.2 + 0.36 * max(1, len(rows)))
+    names, rows = result["class_names"], _shown_properties(result)
+    figure = new_figure(max(WIDTH, 2.6 + 0.5 * len(names)), 1.2 + 0.36 * len(rows))
     axes = figure.add_subplot()
-    shares = np.array(list(rows.values())).reshape(len(rows), len(names))
+    shares = np.array(list(rows.values()))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(rows)), list(rows))
@@ -158,6 +160,10 @@ def learning_figure(result: dict[str, Any]) -> Figure:
     worth.set(xlabel="points of its own F1", title="lost with half of a class' images")
     figure.set_layout_engine("constrained")
     return figure
+
+
+def _shown_properties(result: dict[str, Any]) -> dict[str, list[float]]:
+    return {name: each["shares"] for name, each in result.get("properties", {}).items() if any(each["shares"])}
 
 
 def _bars(rows: Any) -> tuple[Figure, Axes]:

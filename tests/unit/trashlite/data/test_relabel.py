@@ -48,6 +48,16 @@ def test_labels_change_and_dropped_images_keep_their_place(tmp_path: Path) -> No
     assert "1 of 4 verdicts" in after.warnings[-1]
 
 
+def test_a_verdict_on_two_images_hides_none_that_is_on_no_image(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / "root/train" / unicodedata.normalize(form, "Café")
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    after, account = verdicts(tmp_path, "train/Café/a.jpg,drop", "train/Café/b.jpg,drop").apply(scan(tmp_path / "root"))
+    assert [record.class_name for record in after.train] == [None, None]
+    assert (account["dropped"], account["not_found"]) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("rows", "head", "words"),
     [

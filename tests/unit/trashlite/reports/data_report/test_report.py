@@ -20,6 +20,7 @@ from trashlite.data.relabel import Verdicts
 from trashlite.errors import UserError
 from trashlite.reports.data_report import __main__ as command
 from trashlite.reports.data_report import report
+from trashlite.reports.data_report.pictures import draw
 from trashlite.reports.data_report.report import write_report
 from trashlite.reports.pictures import save_figure
 from trashlite.reports.predictions import write_predictions
@@ -186,6 +187,13 @@ def test_sets_with_little_in_them(tmp_path: Path, render_root: Callable, counts:
     sentences = write_report(render_root(tmp_path / "set", counts), tmp_path / "out")
     assert sentences
     assert read(tmp_path / "out")[1]["images"] == sum(counts.values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_properties_that_no_image_has_are_not_drawn() -> None:
+    found = {"is grey": {"shares": [0.0, 0.0]}, "is dark": {"shares": [0.0, 0.5]}}
+    assert list(draw({"class_names": ["A", "B"], "properties": found})) == ["properties"]
+    assert not draw({"class_names": ["A", "B"], "properties": {"is grey": found["is grey"]}})
 
 
 def test_only_broken_files_and_odd_pictures(tmp_path: Path) -> None:
