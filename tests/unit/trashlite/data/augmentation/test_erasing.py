@@ -26,6 +26,9 @@ def test_erases_one_rectangle_of_the_area_wanted(size: tuple[int, int]) -> None:
     assert 0.08 < shares.min() < 0.14
     assert 0.26 < shares.max() < 0.32
     assert all(mask.sum() == bounding_box_area(mask) for mask in changed)
+    ratio = changed.any(1).float().mean(1) / changed.any(2).float().mean(1)
+    assert 2 < ratio.max() < 3.4
+    assert 2 < 1 / ratio.min() < 3.4
 
 
 def test_fill_is_one_colour_an_image() -> None:

@@ -106,8 +106,37 @@ def test_crop_shows_the_area_drawn_and_stays_inside(area: float, ratio: float) -
     assert shares.max() > 0.9
     change = torch.maximum(width / height, height / width)
     assert change.max() <= ratio + 1e-5
+    assert change.max() > 0.8 * min(ratio, 1 / area)  # beyond it no rectangle of the area would fit
     assert (crops[:, 0, 2].abs() <= (1 - width) * 15 + 1e-5).all()
     assert (crops[:, 1, 2].abs() <= (1 - height) * 10 + 1e-5).all()
+
+
+def draw(**settings: float) -> Tensor:
+    torch.manual_seed(0)
+    return RandomGeometry(**settings)._draw(torch.zeros(2000, 3, 20, 40))
+
+
+def assert_uniform(values: Tensor, low: float, high: float) -> None:
+    room = (high - low) / 100
+    assert low - 1e-4 <= values.min() < low + room
+    assert high - room < values.max() <= high + 1e-4
+    assert values.mean().item() == pytest.approx((low + high) / 2, abs=5 * room)
+
+
+def test_each_warp_is_uniform_up_to_its_strength() -> None:
+    turn = draw(rotate=25)
+    assert_uniform(torch.atan2(turn[:, 1, 0], turn[:, 0, 0]).rad2deg(), -25, 25)
+    torch.testing.assert_close(torch.linalg.det(turn), torch.ones(2000))
+    window = draw(scale=0.5)
+    assert torch.equal(window[:, 0, 0], window[:, 1, 1])
+    assert_uniform(1 / window[:, 0, 0], 0.5, 1.5)
+    shift = draw(translate=0.25)
+    assert_uniform(shift[:, 0, 2], -10, 10)  # of 40 columns
+    assert_uniform(shift[:, 1, 2], -5, 5)  # of 20 rows
+    shear = draw(shear=30)[:, [0, 1], [1, 0]].atan().rad2deg()
+    assert_uniform(shear[:, 0], -30, 30)
+    assert_uniform(shear[:, 1], -30, 30)
+    assert abs(torch.corrcoef(shear.T)[0, 1]) < 0.1
 
 
 def test_probability_is_the_share_of_images_warped(images: Tensor) -> None:

@@ -1,13 +1,14 @@
 """The RandAugment policy, each operation against torchvision's on 8-bit values."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 from torch import Tensor
 
-from trashlite.data.augmentation.geometry import rotation, translation
+from trashlite.data.augmentation.geometry import resample, rotation
 from trashlite.data.augmentation.policy import DEFAULT, GEOMETRIC, PIXEL, RandAugment
 from trashlite.errors import UserError
 
@@ -72,10 +73,33 @@ def test_geometric_operations_of_all_rounds_add_up() -> None:
     assert set(turns.sign().tolist()) == {-1.0, 0.0, 1.0}
     torch.testing.assert_close(policy.warp(images, drawn), rotation(turns))
 
-    policy = RandAugment(1, 10, ["translate_x"])
+
+@pytest.mark.parametrize(
+    ("name", "affine"),
+    [
+        ("rotate", lambda level: {"angle": -30 * level}),  # torchvision's affine turns clockwise
+        ("shear_x", lambda level: {"shear": [math.degrees(math.atan(0.3 * level)), 0]}),
+        ("shear_y", lambda level: {"shear": [0, math.degrees(math.atan(0.3 * level))]}),
+        ("translate_x", lambda level: {"translate": [0.45 * 48 * level, 0]}),
+        ("translate_y", lambda level: {"translate": [0, 0.45 * 36 * level]}),
+    ],
+)
+def test_geometric_operation_equals_torchvision_inside(name: str, affine: Callable) -> None:
+    y, x = torch.meshgrid(torch.linspace(0, 3, 36), torch.linspace(0, 4, 48), indexing="ij")
+    images = torch.stack([x.sin(), y.cos(), (x * y).sin()]).abs().repeat(6, 1, 1, 1)
+    policy = RandAugment(1, 10 / 3, [name])
+    torch.manual_seed(0)
     drawn = policy.draw(images)
-    shift = drawn.level[:, 0] * 0.45 * 40
-    torch.testing.assert_close(policy.warp(images, drawn), translation(shift, torch.zeros(50)))
+    levels = drawn.level[:, 0].tolist()
+    assert {round(level, 4) for level in levels} == {-0.3333, 0.3333}
+    still = {"angle": 0, "translate": [0, 0], "scale": 1, "shear": [0, 0]}
+    expected = torch.stack(
+        [TF.affine(image, **still | affine(level), interpolation=TF.InterpolationMode.BILINEAR)
+         for image, level in zip(images, levels, strict=True)]
+    )  # fmt: skip
+    inside = (..., slice(10, -10), slice(10, -10))
+    shown = resample(images, policy.warp(images, drawn))
+    torch.testing.assert_close(shown[inside], expected[inside], atol=1e-4, rtol=0)
 
 
 def test_an_operation_that_is_named_twice_is_done_as_often_as_it_is_drawn() -> None:
