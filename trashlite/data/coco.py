@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trashlite.data.layout import is_text
 from trashlite.errors import UserError
 
 
@@ -135,7 +136,7 @@ def _categories(entries: Sequence[Any], coco: Coco) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in entries:
         name, text = (_id(entry.get("id")), entry.get("name")) if isinstance(entry, dict) else (None, None)
-        if name is None or not isinstance(text, str) or not text.strip():
+        if name is None or not isinstance(text, str) or not text.strip() or not is_text(text):
             coco.notes["categories without a usable id or name"] += 1
         elif found.setdefault(name, text.strip()) != text.strip():
             coco.notes["categories with the id of another, which counts"] += 1

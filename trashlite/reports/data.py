@@ -1,6 +1,5 @@
 """Pictures of a data set: how many images, of what sizes, and what the network sees of them."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trashlite.data.dataset import CachedImages
-from trashlite.data.decode import upright_size
+from trashlite.data.photograph import PhotographFile
 from trashlite.reports.pictures import image_grid, save_figure
 
 SPLITS = ("train", "val", "test", "predict")
@@ -60,15 +58,7 @@ def count_classes(datamodule: Any) -> dict[str, list[int]]:
 
 def read_sizes(paths: Sequence[Path]) -> np.ndarray:
     """Upright (width, height) of image files, int64 (N, 2), from their headers; unreadable ones are left out."""
-    sizes = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is decoded
-        for path in paths:
-            try:
-                with Image.open(path) as image:
-                    sizes.append(upright_size(image))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                continue
+    sizes = [file.size for file in map(PhotographFile.read, paths) if not file.why]
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 

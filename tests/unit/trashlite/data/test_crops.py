@@ -272,7 +272,7 @@ def test_odd_image_and_category_entries_are_notes(coco: Made) -> None:
     file, _ = coco()
     content = json.loads(file.read_text())
     content["images"] += [{"id": 0, "file_name": "again.jpg"}, {"id": None}, 5]
-    content["categories"] += [{"id": 1, "name": "Tin"}, {"id": 8}]
+    content["categories"] += [{"id": 1, "name": "Tin"}, {"id": 8}, {"id": 9, "name": "x\ud800"}]
     file.write_text(json.dumps(content))
     found = read_coco(file)
     assert len(found.objects) == 24
@@ -280,7 +280,7 @@ def test_odd_image_and_category_entries_are_notes(coco: Made) -> None:
         "images with the id of another, which counts": 1,
         "images without a usable id or file name": 2,
         "categories with the id of another, which counts": 1,
-        "categories without a usable id or name": 1,
+        "categories without a usable id or name": 2,
     }
 
 

@@ -28,6 +28,8 @@ def test_a_share_of_the_images_takes_another_kernel() -> None:
     after = RandomCamera(kernels=0.5)(before, SIZE)
     others = (after - F.avg_pool2d(before, 3)).abs().amax((1, 2, 3)) > 1e-3
     assert 0.4 < others.float().mean() < 0.6
+    always = (RandomCamera(kernels=1.0)(before, SIZE) - F.avg_pool2d(before, 3)).abs().amax((1, 2, 3))
+    assert always.min() > 1e-3
     assert after.amin() >= 0  # lanczos overshoots
     assert after.amax() <= 1
 
@@ -56,6 +58,15 @@ def test_jpeg_changes_a_share_of_the_images_a_little() -> None:
     error = (RandomCamera(jpeg=0.5)(smooth, (32, 48)) - smooth).abs().mean((1, 2, 3))
     assert 0.4 < (error > 1e-4).float().mean() < 0.6
     assert error.max() < 0.05
+
+
+def test_jpeg_is_of_the_qualities_asked_for() -> None:
+    torch.manual_seed(0)
+    smooth = F.interpolate(torch.rand(40, 3, 3, 3), (32, 48), mode="bilinear")
+    least, most = (RandomCamera(jpeg=1.0, min_quality=quality)(smooth, (32, 48)) - smooth for quality in (5, 95))
+    assert most.abs().mean((1, 2, 3)).max() < 0.01
+    assert least.abs().mean((1, 2, 3)).max() > 0.02
+    assert most.mean().abs() < 0.001  # half a level would be 0.002
 
 
 def test_draws_are_new_ones_where_a_view_is_fixed() -> None:

@@ -1,6 +1,7 @@
 """Colour augmentation against torchvision's functions, one factor an image."""
 
 from collections.abc import Callable
+from colorsys import rgb_to_hsv
 
 import pytest
 import torch
@@ -61,11 +62,28 @@ def test_settings_off_change_nothing(images: Tensor) -> None:
     assert torch.equal(ColourJitter()(images.clone()), images)
 
 
-def test_brightness_stays_within_its_strength() -> None:
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_factors_are_uniform_up_to_their_strength(name: str) -> None:
     torch.manual_seed(0)
-    levels = ColourJitter(brightness=0.3)(torch.full((300, 3, 2, 2), 0.5))[:, 0, 0, 0]
-    assert 0.35 <= levels.min() < 0.37
-    assert 0.63 < levels.max() <= 0.65
+    image = torch.tensor([[[0.55, 0.45]], [[0.5, 0.4]], [[0.45, 0.35]]])  # two pixels that no factor brings to 0 or 1
+    alone = ColourJitter(**{name: 0.3})(image.repeat(500, 1, 1, 1))
+    factors = {
+        "brightness": lambda images: images.mean((1, 2, 3)) / image.mean(),
+        "contrast": lambda images: (images[:, 0, 0, 0] - images[:, 0, 0, 1]) / 0.1,
+        "saturation": lambda images: (images[:, 0, 0, 0] - images[:, 2, 0, 0]) / 0.1,
+    }[name](alone)
+    assert 0.7 - 1e-4 <= factors.min() < 0.71
+    assert 1.29 < factors.max() <= 1.3 + 1e-4
+    assert factors.mean().item() == pytest.approx(1, abs=0.03)
+
+
+def test_hue_turns_up_to_its_strength() -> None:
+    torch.manual_seed(0)
+    red = torch.tensor([0.8, 0.2, 0.2]).reshape(1, 3, 1, 1).repeat(500, 1, 1, 1)
+    turned = ColourJitter(hue=0.1)(red).flatten(1).tolist()
+    hues = torch.tensor([(rgb_to_hsv(*pixel)[0] + 0.5) % 1 - 0.5 for pixel in turned])
+    assert -0.1 - 1e-4 <= hues.min() < -0.098
+    assert 0.098 < hues.max() <= 0.1 + 1e-4
 
 
 def test_each_image_draws_its_own_colours_within_range(images: Tensor) -> None:

@@ -89,6 +89,16 @@ def test_numbers_are_uniform_and_independent() -> None:
         assert (one * other).mean().abs() < 4 / np.sqrt(one.numel())
 
 
+def test_numbers_do_not_depend_on_how_many_are_drawn_at_a_time() -> None:
+    keys = keys_of(torch.arange(5))
+    with keyed_draws(keys):
+        whole = draw_unit(keys, 150)
+    with keyed_draws(keys):
+        parts = [draw_unit(keys, count) for count in (1, 20, 12, 30, 2, 85)]
+    assert torch.equal(torch.cat(parts, 1), whole)
+    assert all(len(numbers.unique()) == 150 for numbers in whole)
+
+
 def test_seed_view_and_row_each_give_another_key() -> None:
     row, view = torch.arange(50), torch.zeros(50, dtype=torch.int64)
     keys = torch.cat([image_keys(seed, view + number, row) for seed in (0, 1) for number in (0, 1)])

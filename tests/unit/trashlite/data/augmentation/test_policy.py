@@ -28,19 +28,19 @@ def apply(policy: RandAugment, images: Tensor) -> Tensor:
     return policy.recolour(images.clone(), policy.draw(images))
 
 
-REFERENCES = {
-    "posterize": (lambda image: TF.posterize(image, 6), 5),
-    "solarize": (lambda image: TF.solarize(image, 127.5), 5),
-    "autocontrast": (TF.autocontrast, 5),
-    "equalize": (TF.equalize, 5),
-    "invert": (TF.invert, 5),
-    "identity": (lambda image: image, 5),
-}
+REFERENCES = [
+    ("posterize", 5, lambda image: TF.posterize(image, 6)),
+    ("posterize", 9, lambda image: TF.posterize(image, 4)),
+    ("solarize", 5, lambda image: TF.solarize(image, 127.5)),
+    ("autocontrast", 5, TF.autocontrast),
+    ("equalize", 5, TF.equalize),
+    ("invert", 5, TF.invert),
+    ("identity", 5, lambda image: image),
+]
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_unsigned_operation_equals_torchvision(raw: Tensor, name: str) -> None:
-    reference, magnitude = REFERENCES[name]
+@pytest.mark.parametrize(("name", "magnitude", "reference"), REFERENCES)
+def test_unsigned_operation_equals_torchvision(raw: Tensor, name: str, magnitude: int, reference: Callable) -> None:
     actual = apply(RandAugment(1, magnitude, [name]), raw / 255)
     expected = torch.stack([reference(image) for image in raw]) / 255
     torch.testing.assert_close(actual, expected, atol=1.01 * BYTE, rtol=0)
@@ -56,7 +56,7 @@ def test_unsigned_operation_equals_torchvision(raw: Tensor, name: str) -> None:
     ],
 )
 def test_signed_operation_equals_torchvision(raw: Tensor, name: str, reference) -> None:
-    levels = torch.tensor([-0.5, 0.5, -0.5])
+    levels = torch.tensor([0.5, -0.5, 1.0])  # the first and the last leave 0 to 1, to be clamped
     actual = PIXEL[name](raw / 255, levels)
     expected = torch.stack(
         [reference(image, 1 + 0.9 * level) for image, level in zip(raw / 255, levels.tolist(), strict=True)]
@@ -118,6 +118,21 @@ def test_each_image_draws_its_own_operation_of_all() -> None:
     assert len(counts) == len(DEFAULT)
     assert counts.min() > 30
     assert (drawn.level.abs() == 0.9).all()
+
+
+def test_operations_follow_in_the_order_drawn(raw: Tensor) -> None:
+    images = (raw / 255).repeat(20, 1, 1, 1)
+    policy = RandAugment(2, 5, ["identity", "invert", "rotate", "solarize"])
+    torch.manual_seed(0)
+    drawn = policy.draw(images)
+    done = {1: TF.invert, 3: lambda image: TF.solarize(image, 0.5)}
+    for image, operations, shown in zip(
+        images, drawn.operation.tolist(), policy.recolour(images.clone(), drawn), strict=True
+    ):
+        expected = image
+        for number in operations:
+            expected = done[number](expected) if number in done else expected
+        torch.testing.assert_close(shown, expected)
 
 
 def test_images_that_drew_geometry_keep_their_colours(raw: Tensor) -> None:
