@@ -1,49 +1,54 @@
 """Splits in which no group of images, such as the crops of one photograph, is in two parts."""
 
-import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from trashlite.errors import UserError
 
-FINE = 20  # folds, of which a share above a third takes several
-
 
 def share_groups(classes: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Part of each image; groups stay whole, and the classes are spread alike as far as that allows.
+    """Part of each image; groups stay whole, and each class is spread by the shares as far as that allows.
+
+    Class after class, the rarest first, each group goes to the part that still lacks most of the class (Sechidis et
+    al. 2011, doi:10.1007/978-3-642-23808-6_10). A class of one group is trained on; one of as many groups as there are
+    parts has an image in each. scikit-learn's StratifiedGroupKFold knows equal folds only, and leaves rare classes to
+    chance.
 
     Args:
         classes, groups: of the N images.
         shares: part -> share of the images, about; 0: no such part. The rest is `train`.
 
     Raises:
-        UserError: fewer groups than parts, no class with enough images, or a seed that is none.
+        UserError: too few groups for the parts, or a seed below 0.
     """
-    if not 0 <= seed < 2**32:
-        raise UserError(f"--seed is a whole number from 0 to 4294967295, not {seed}.")
-    if not groups:
-        return []
-    part_of = np.full(len(groups), "train", dtype=object)
-    labels, names = np.asarray(classes), np.asarray(groups)
-    wanted = {part: share for part, share in shares.items() if share > 0}
-    for part, share in wanted.items():
-        rest = np.flatnonzero(part_of == "train")
-        most = min(len(set(names[rest])), max(Counter(labels[rest]).values(), default=0))
-        of_rest = max(1.0, share * len(groups)) / max(1, len(rest))
-        folds = min(round(1 / of_rest) if of_rest <= 1 / 3 else FINE, most)
-        if folds < 2:
-            raise UserError(
-                f"{len(groups)} images in {len(set(groups))} groups are too few to be shared out over train, "
-                f"{', '.join(wanted)}: give a share of 0, or make the groups smaller."
-            )
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # classes smaller than the folds are spread as far as they go
-            taken = islice(split.split(rest, labels[rest], names[rest]), min(folds - 1, max(1, round(of_rest * folds))))
-            aside = np.concatenate([fold for _, fold in taken])
-        part_of[rest[aside]] = part
-    return part_of.tolist()
+    if seed < 0:
+        raise UserError(f"--seed is a whole number of at least 0, not {seed}.")
+    parts = {"train": 1 - sum(shares.values())} | {part: share for part, share in shares.items() if share > 0}
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, group in zip(classes, groups, strict=True):
+        held[group][name] += 1
+    order = [[*held][at] for at in np.random.default_rng(seed).permutation(len(held))]
+    holding = {name: [group for group in order if name in held[group]] for name in sorted({*classes})}
+    # One image at least to train on, and where there are enough, one for each part.
+    lacking = {
+        part: {
+            name: max(share * sum(held[group][name] for group in found), part == "train" or len(found) >= len(parts))
+            for name, found in holding.items()
+        }
+        for part, share in parts.items()
+    }
+    part_of: dict[str, str] = {}
+    for name in sorted(holding, key=lambda name: len(holding[name])):
+        for group in sorted(holding[name], key=lambda group: -held[group][name]):
+            if group not in part_of:
+                part_of[group] = max(parts, key=lambda part: lacking[part][name])
+                for each, count in held[group].items():
+                    lacking[part_of[group]][each] -= count
+    if held and {*part_of.values()} < {*parts}:
+        raise UserError(
+            f"{len(groups)} images in {len(held)} groups are too few to be shared out over {', '.join(parts)}: give a "
+            "share of 0, or make the groups smaller."
+        )
+    return [part_of[group] for group in groups]

@@ -163,7 +163,7 @@ def test_any_share_goes_to_val(tmp_path: Path, share: float) -> None:
     names = [f"{name}/{number}.jpg" for name in ("Glass", "Metal") for number in range(100)]
     result = gather(fill(tmp_path / "in", names), tmp_path / "out", val=share)
     for parts in result["images"].values():
-        assert parts["val"] == pytest.approx(100 * share, abs=4)
+        assert parts["val"] == round(100 * share)
 
 
 @pytest.mark.parametrize(("images", "share"), [(2, 0.9), (3, 0.75), (4, 0.9), (6, 0.9), (100, 0.99)])
@@ -208,13 +208,6 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "iterdir", refuse)  # whoever may do anything, such as root, is never refused
     with pytest.raises(UserError, match="cannot be read: Permission denied"):
         gather(source, tmp_path / "out")
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_out_of_its_bounds_is_told(tmp_path: Path, seed: int) -> None:
-    source = fill(tmp_path / "in", [f"Glass/{number}.jpg" for number in range(9)])
-    with pytest.raises(UserError, match="--seed"):
-        gather(source, tmp_path / "out", val=0.5, seed=seed)
 
 
 def test_unlabelled_images_need_no_split(tmp_path: Path) -> None:

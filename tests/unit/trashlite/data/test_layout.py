@@ -59,6 +59,7 @@ def test_korean_names_in_nfc_and_nfd_are_one_class_and_keep_their_paths(tmp_path
 def test_hidden_files_and_folders_are_left_out_silently(tmp_path: Path) -> None:
     touch(tmp_path, "train/a/1.jpg", "train/a/.2.jpg", "train/a/._1.jpg", "train/a/.ipynb_checkpoints/1.jpg")
     touch(tmp_path, "train/.ipynb_checkpoints/1.jpg", "train/.DS_Store", "test/NoLabel/.ipynb_checkpoints/1.jpg")
+    touch(tmp_path, "train/__MACOSX/a/1.jpg", "train/a/__MACOSX/1.jpg")
     layout = scan(tmp_path)
     assert below(tmp_path, layout.train) == ["train/a/1.jpg"]
     assert layout.class_names == ["a"]
@@ -78,7 +79,8 @@ def test_folder_named_like_an_image_is_a_folder(tmp_path: Path) -> None:
 def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/1.jpg", "root/train/a/2.jpg")
     os.symlink(tmp_path / "elsewhere", tmp_path / "root/train/b")
-    os.symlink(tmp_path / "root/train/a", tmp_path / "root/train/a/loop")
+    for name in ("loop", "other loop"):  # of which there would be 2 to the 40 ways
+        os.symlink(tmp_path / "root/train/a", tmp_path / "root/train/a" / name)
     layout = scan(tmp_path / "root")
     assert below(tmp_path / "root", layout.train) == ["train/a/2.jpg", "train/b/1.jpg"]
 
@@ -111,6 +113,18 @@ def test_class_that_only_val_has_is_kept_with_a_warning(tmp_path: Path) -> None:
     (warning,) = layout.warnings
     assert "Metal" in warning
     assert "split=merge" in warning
+
+
+def test_empty_folders_of_val_and_test_are_no_classes(tmp_path: Path) -> None:
+    for folder in ("val/Metal", "test/Paper"):
+        (tmp_path / folder).mkdir(parents=True)
+    layout = scan(touch(tmp_path, "train/Glass/1.jpg"))
+    assert (layout.class_names, layout.warnings) == (["Glass"], [])
+
+
+def test_val_alone_brings_the_classes(tmp_path: Path) -> None:
+    layout = scan(touch(tmp_path, "val/Glass/1.jpg"))
+    assert (layout.class_names, layout.warnings) == (["Glass"], [])
 
 
 def test_class_that_only_test_has_is_an_error(tmp_path: Path) -> None:
