@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trashlite.data.decode import BadImageError, decode, decode_settings
+from trashlite.data.decode import BadImageError, decode, decode_settings, draft_side
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -80,6 +80,19 @@ def test_32_bit_and_float_tiffs(tmp_path: Path) -> None:
     assert decode(saved(tmp_path / "f.tif", floats), (1, 1)).ravel().tolist() == [128, 128, 128]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 100, 200]], np.float32), [0, 128, 255]),  # beyond 1: by the largest
+        (np.array([[np.nan, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 100_000, 200_000]], np.int32), [0, 128, 255]),
+    ],
+)
+def test_greys_of_any_range(tmp_path: Path, values: np.ndarray, expected: list[int]) -> None:
+    pixels = decode(saved(tmp_path / "x.tif", Image.fromarray(values)), (1, 3), kernel="nearest")
+    assert pixels[0, :, 0].tolist() == expected
+
+
 @pytest.mark.parametrize("mode", ["L", "1"])
 def test_grey_and_black_and_white(tmp_path: Path, mode: str) -> None:
     image = Image.new(mode, (9, 9), 255)
@@ -148,6 +161,8 @@ def test_letterbox_keeps_the_aspect_and_pads_with_grey(tmp_path: Path) -> None:
     assert (pixels[12:] == 114).all()
     assert near(pixels[4, 0], RED)
     assert near(pixels[11, 15], BLUE)
+    odd = decode(saved(tmp_path / "x.png", halves(40, 20)), (11, 16), "letterbox")
+    assert (odd == 114).all(axis=(1, 2)).tolist() == [True] + [False] * 8 + [True] * 2
 
 
 def test_landscape_turns_portraits_only(tmp_path: Path) -> None:
@@ -157,6 +172,9 @@ def test_landscape_turns_portraits_only(tmp_path: Path) -> None:
     np.testing.assert_array_equal(same, turned)
     assert near(turned[4, 0], RED)
     assert near(turned[4, 15], BLUE)
+    square = decode(saved(tmp_path / "square.png", halves(20, 20)), (8, 16), "landscape")
+    assert near(square[4, 0], RED)
+    assert near(square[4, 15], BLUE)
 
 
 def test_truncated_jpeg(tmp_path: Path) -> None:
@@ -205,6 +223,22 @@ def test_faults_of_the_machine_do_not_blame_the_image(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(OSError, match="Too many open files"):
         decode(tmp_path / "x.jpg", (8, 8))
+
+
+def test_a_machine_without_memory_does_not_blame_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "x.png", halves())
+
+    def fail(_: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(MemoryError):
+        decode(path, (8, 8))
+
+
+def test_a_jpeg_keeps_twice_the_longer_side() -> None:
+    assert draft_side((8, 12), "bilinear") == draft_side((12, 8), "bilinear") == 24
+    assert draft_side((8, 12), "box") is None
 
 
 def test_box_is_the_average_of_all_pixels_of_the_full_image(tmp_path: Path) -> None:
