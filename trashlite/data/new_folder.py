@@ -26,21 +26,29 @@ def make_folder(out: Path, made_from: Mapping[str, Any], fill: Callable[[Path], 
     """
     out = out.absolute()
     wanted = json.loads(json.dumps(dict(made_from)))
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        found = _read(out / MARKER)
-        if found.get("made_from") != wanted:
-            raise UserError(
-                f"{str(out)!r} is there already and was not made from the same files and settings: nothing in it was "
-                "touched. Choose another OUT, or remove the folder to have it made anew."
-            )
-        return found["result"]
+    if (made := _made_before(out, wanted)) is not None:
+        return made
     try:
         with replacing_folder(out) as unfinished:
             result = json.loads(json.dumps(dict(fill(unfinished))))
             (unfinished / MARKER).write_text(json.dumps({"made_from": wanted, "result": result}, indent=1) + "\n")
+            _made_before(out, wanted)  # what another process has put there meanwhile is not replaced either
     except OSError as error:
         raise UserError(f"{str(out)!r} cannot be made, and is not: {error}.") from error
     return result
+
+
+def _made_before(out: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Result of an earlier making of the same; None where there is nothing yet."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    found = _read(out / MARKER)
+    if found.get("made_from") != wanted:
+        raise UserError(
+            f"{str(out)!r} is there already and was not made from the same files and settings: nothing in it was "
+            "touched. Choose another OUT, or remove the folder to have it made anew."
+        )
+    return found["result"]
 
 
 def _read(path: Path) -> dict[str, Any]:
