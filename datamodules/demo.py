@@ -1,10 +1,7 @@
 """The demo data set: nine classes of rubbish rendered by program: a fresh machine needs no download."""
 
-import glob
 import json
 import logging
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from filelock import FileLock
 from datamodules.trash import TrashDataModule
 from trashlite.data.rendering.share import Picture, render_files
 from trashlite.errors import UserError
+from trashlite.files import replacing_folder
 
 VERSION = 1  # of the pictures: raise it when the same seed renders others
 MARKER = "demo.json"
@@ -139,15 +137,9 @@ def _is_rendered(root: Path, made: dict[str, Any]) -> bool:
 
 def _render(root: Path, seed: int, pictures: list[Picture], made: dict[str, Any]) -> None:
     log.info("Rendering the demo data set, %d images, into %s", len(pictures), root)
-    for left_behind in root.parent.glob(f".{glob.escape(root.name)}.rendering-*"):  # by a run that was killed
-        shutil.rmtree(left_behind, ignore_errors=True)
-    # One name for each process: what a killed run's children still write must not get in here.
-    unfinished = root.with_name(f".{root.name}.rendering-{os.getpid()}")
-    try:
+    with replacing_folder(root) as unfinished:
         for folder in {(unfinished / file).parent for file, _, _ in pictures}:
             folder.mkdir(parents=True)
         render_files(unfinished, seed, pictures)
         (unfinished / MARKER).write_text(json.dumps(made) + "\n", encoding="utf-8")
-        unfinished.rename(root)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _is_rendered(root, made)  # what somebody has put there meanwhile is not replaced

@@ -133,9 +133,21 @@ def test_full_disk_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(demo, "render_files", fill)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(UserError, match="disk is full"):
         render_demo(tmp_path / "set")
     assert not (tmp_path / "set").exists()
+
+
+def test_what_somebody_puts_there_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(*_: object) -> None:
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "thesis.txt").touch()
+
+    monkeypatch.setattr(demo, "render_files", render)
+    with pytest.raises(UserError, match="not a demo data set"):
+        render_demo(tmp_path / "set")
+    assert {path.name for path in tmp_path.iterdir()} == {"set", ".set.lock"}
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["thesis.txt"]
 
 
 def render_some(root: Path, in_the_middle: Any) -> None:
@@ -160,7 +172,7 @@ def test_killed_in_the_middle_then_rendered_whole(small: Path, tmp_path: Path) -
     assert in_the_middle.wait(timeout=HANGS)
     child.kill()
     child.join()
-    assert list(tmp_path.glob(".set.rendering-*"))
+    assert list(tmp_path.glob(".set.*.tmp"))
     assert not root.exists()
     assert digests(render_demo(root, scale=SCALE)) == digests(small)
     assert {path.name for path in tmp_path.iterdir()} == {"set", ".set.lock"}
