@@ -78,6 +78,7 @@ def test_every_object_is_accounted_for(coco: Made, tmp_path: Path) -> None:
         {**base, "id": 503, "bbox": [20, 30, 0, 40]},
         {**base, "id": 504, "bbox": [20, 30, 10, 10]},
         {**base, "id": 505, "bbox": [20, None, 10, 10]},
+        {**base, "id": 511, "bbox": [20, 30, 1e300, 40]},
         {**base, "id": 506, "image_id": 99},
         {**base, "id": 507, "category_id": 99},
         {**base, "id": 0},
@@ -102,7 +103,7 @@ def test_every_object_is_accounted_for(coco: Made, tmp_path: Path) -> None:
         "box outside the image": 1,
         "zero area": 1,
         "smaller than 24 pixels": 1,
-        "no usable box": 1,
+        "no usable box": 2,
         "its image is not in the annotation file": 1,
         "its category is not in the annotation file": 1,
         "duplicate annotation id": 1,
@@ -191,6 +192,16 @@ def test_photographs_behind_links_and_other_spellings_are_found(coco: Made, tmp_
     assert make_crops(file, folder, tmp_path / "out")["left_out"] == {"no such image file": 2}  # behind the dead link
 
 
+def test_annotations_for_another_shape_of_the_photograph_are_left_out(coco: Made, tmp_path: Path) -> None:
+    file, folder = coco()
+    content = json.loads(file.read_text())
+    content["images"][0]["height"] = 122  # of 120: rounded by some program
+    content["images"][1]["height"] = 132
+    file.write_text(json.dumps(content))
+    result = make_crops(file, folder, tmp_path / "out", settings=CropSettings(val=0))
+    assert result["left_out"] == {"the annotations are for another image size": 2}
+
+
 def test_a_second_run_changes_nothing_and_other_settings_are_refused(coco: Made, tmp_path: Path) -> None:
     file, folder = coco()
     out = tmp_path / "out"
@@ -249,6 +260,14 @@ def test_no_crop_at_all_is_told_with_the_reasons(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_least_side_is_allowed(coco: Made, tmp_path: Path) -> None:
+    """Boxes are of 60 x 40 pixels."""
+    settings = CropSettings(pad=0, min_side=40)
+    assert make_crops(*coco(), tmp_path / "out", settings=settings)["left_out"] == {}
+    with pytest.raises(UserError, match=r"gives a crop\.\n24: smaller than 41 pixels"):
+        make_crops(*coco(), tmp_path / "out2", settings=settings._replace(min_side=41))
+
+
 def test_too_few_photographs_for_the_parts(coco: Made, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="too few to be shared out over train, val: give a share of 0"):
         make_crops(*coco(), tmp_path / "out", settings=CropSettings(group_by="folder"))
@@ -271,14 +290,14 @@ def test_areas() -> None:
 def test_odd_image_and_category_entries_are_notes(coco: Made) -> None:
     file, _ = coco()
     content = json.loads(file.read_text())
-    content["images"] += [{"id": 0, "file_name": "again.jpg"}, {"id": None}, 5]
+    content["images"] += [{"id": 0, "file_name": "again.jpg"}, {"id": None}, 5, {"id": True, "file_name": "x.jpg"}]
     content["categories"] += [{"id": 1, "name": "Tin"}, {"id": 8}, {"id": 9, "name": "x\ud800"}]
     file.write_text(json.dumps(content))
     found = read_coco(file)
     assert len(found.objects) == 24
     assert dict(found.notes) == {
         "images with the id of another, which counts": 1,
-        "images without a usable id or file name": 2,
+        "images without a usable id or file name": 3,
         "categories with the id of another, which counts": 1,
         "categories without a usable id or name": 2,
     }

@@ -47,6 +47,12 @@ def test_groups_of_several_classes_stay_whole(shares: dict[str, float]) -> None:
             assert found[name, part] == pytest.approx(share * count, abs=3)
 
 
+def test_a_large_group_leaves_the_rest_to_make_up_for_it() -> None:
+    groups = [*map(str, range(50)), *["large"] * 50]
+    for seed in range(5):
+        assert Counter(share_groups(["a"] * 100, groups, {"val": 0.5}, seed)) == {"train": 50, "val": 50}
+
+
 def test_what_cannot_be_shared_out() -> None:
     assert share_groups([], [], {"val": 0.2}, 0) == []
     assert share_groups(["a"], ["1"], {"val": 0.0}, 0) == ["train"]
