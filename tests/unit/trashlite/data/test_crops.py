@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trashlite.data import crops
 from trashlite.data.categories import read_categories
 from trashlite.data.coco import area, read_coco
 from trashlite.data.crop_plan import Crop, CropSettings, crop_corners
@@ -169,12 +170,22 @@ def test_crops_of_one_file_name_do_not_overwrite_each_other(coco: Made, tmp_path
     images = [{"id": name, "file_name": "0.jpg", "width": 200, "height": 120} for name in ("s_1", "s")]
     objects = [
         {"id": name, "image_id": image, "category_id": 1, "bbox": [20, 30, 60, 40]}
-        for name, image in (("7", "s_1"), ("1_7", "s"))
+        for name, image in (("7", "s_1"), ("1_7", "s"), ("a", "s"), ("A", "s"))  # on some disks, A is a
     ]
     result = make_crops(*coco(images=images, annotations=objects), tmp_path / "out", settings=CropSettings(val=0))
-    assert result["images"] == {"Can": {"train": 1}}
-    assert result["left_out"] == {"another crop has its file name": 1}
-    assert len(list((tmp_path / "out").glob("train/*/*"))) == 1
+    assert result["images"] == {"Can": {"train": 2}}
+    assert result["left_out"] == {"another crop has its file name": 2}
+    assert len(list((tmp_path / "out").glob("train/*/*"))) == 2
+
+
+def test_the_photograph_of_the_very_name_is_taken_before_one_of_another_case(tmp_path: Path) -> None:
+    for name in ("0.JPG", "0.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "JPEG")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this disk does not tell cases apart")
+    found = PhotographFile.below(tmp_path, ["0.JPG", "0.jpg", "0.Jpg"])
+    assert [found[name].path.name for name in ("0.JPG", "0.jpg")] == ["0.JPG", "0.jpg"]
+    assert "0.Jpg" in found
 
 
 def test_photographs_behind_links_and_other_spellings_are_found(coco: Made, tmp_path: Path) -> None:
@@ -303,6 +314,14 @@ def test_odd_image_and_category_entries_are_notes(coco: Made) -> None:
     }
 
 
+def test_crops_none_of_which_is_shown_need_no_sheet(
+    coco: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crops, "sample", lambda *_: set())  # as where the photographs of all that it chose are broken
+    assert make_crops(*coco(), tmp_path / "out")["objects"] == 24
+    assert not (tmp_path / "out" / "contact_sheet.jpg").exists()
+
+
 def test_a_stop_in_the_middle_leaves_nothing(coco: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, folder = coco()
     save, saved = Image.Image.save, []
@@ -327,7 +346,7 @@ def test_the_contact_sheet_shows_every_class_alike(coco: Made) -> None:
     objects = read_coco(file).objects
     source = PhotographFile.read(folder / "0.jpg")
     names = ["rare" if item.id == "0" else item.category for item in objects]
-    crops = [Crop(item, name, source, (0, 0, 9, 9), item.box, "") for item, name in zip(objects, names, strict=True)]
-    chosen = sample(crops, 9)
-    classes = Counter(crop.class_name for crop in crops if crop.object.id in chosen)
+    planned = [Crop(item, name, source, (0, 0, 9, 9), item.box, "") for item, name in zip(objects, names, strict=True)]
+    chosen = sample(planned, 9)
+    classes = Counter(crop.class_name for crop in planned if crop.object.id in chosen)
     assert classes == {"rare": 1, "Can": 3, "Bag": 3}

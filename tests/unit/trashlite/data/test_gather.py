@@ -104,7 +104,7 @@ def test_prefixes_and_links(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"])
     fill(tmp_path, ["secret.jpg"])
-    lines = ["a.jpg,Glass,", "b.jpg,Metal,val", "c.jpg,,", "d.jpg,Glass,moon", "a.jpg,Glass,", "x.jpg,Glass,"]
+    lines = ["a.jpg,Glass,", "b.jpg,Metal,val", "c.jpg,,val", "d.jpg,Glass,moon", "a.jpg,Glass,", "x.jpg,Glass,"]
     lines += ["e.jpg,Glass,", "e.jpg,Metal,"]
     table = source / "labels.csv"
     table.write_text("\n".join(["file,label,part", *lines, "../secret.jpg,Glass,"]))
