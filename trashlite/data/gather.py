@@ -143,7 +143,7 @@ def from_prefix(source: Path, left_out: Counter[str]) -> Iterator[Found]:
     for path in _images(visible(source), left_out):
         match = re.match(r"([^\W\d_][^\d_]*?)[\s_.(-]*[\d_(]", path.name)
         if match:
-            yield Found(path, match[1].strip(" -"), None)
+            yield Found(path, match[1], None)
         else:
             left_out["no class before a number in its name"] += 1
 
