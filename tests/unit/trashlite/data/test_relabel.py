@@ -48,6 +48,24 @@ def test_labels_change_and_dropped_images_keep_their_place(tmp_path: Path) -> No
     assert "1 of 4 verdicts" in after.warnings[-1]
 
 
+def test_images_of_val_and_test_follow_verdicts_too(tmp_path: Path) -> None:
+    layout(tmp_path)
+    (tmp_path / "root/test/Glass").mkdir()
+    (tmp_path / "root/test/Glass/e.jpg").touch()
+    rows = ["val/Glass/c.jpg,drop", "test/Glass/e.jpg,Metal"]
+    after, account = verdicts(tmp_path, *rows).apply(scan(tmp_path / "root"))
+    assert [record.class_name for record in (*after.val, *after.test)] == [None, "Metal"]
+    assert (account["dropped"], account["changed"]) == (1, {"Glass -> Metal": 1})
+
+
+@pytest.mark.parametrize("rows", [[], ["train/Glass/a.jpg,", "x.jpg,"]], ids=["none", "undecided"])
+def test_no_verdict_changes_nothing(tmp_path: Path, rows: list[str]) -> None:
+    before = layout(tmp_path)
+    after, account = verdicts(tmp_path, *rows).apply(before)
+    assert after == before
+    assert account["not_found"] == 0
+
+
 def test_a_verdict_on_two_images_hides_none_that_is_on_no_image(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         folder = tmp_path / "root/train" / unicodedata.normalize(form, "Café")
