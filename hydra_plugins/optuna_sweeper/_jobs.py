@@ -13,6 +13,7 @@ from hydra_plugins.optuna_sweeper._trials import Outcome
 from trashlite.errors import Pruned
 from trashlite.overrides import parse_override, to_override
 from trashlite.reports.run_record import write_record
+from trashlite.reports.sweep.records import figure
 from trashlite.sweeps.jobs import RECORD, read_record
 
 STOPPED = "stopped before its end"
@@ -67,7 +68,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def check(outcome: Outcome, n_objectives: int, ceilings: dict[str, float], record: dict[str, Any]) -> Outcome:
-    """The outcome, or a failed one where its values are not as many finite numbers as there are directions."""
+    """The outcome, or a failed one where its values are not as many numbers as there are directions, or one is NaN."""
 
     def failed(error: str) -> Outcome:
         return Outcome("failed", error=error, retriable=False, links=outcome.links)
@@ -85,4 +86,5 @@ def check(outcome: Outcome, n_objectives: int, ceilings: dict[str, float], recor
 
 def broken_by(record: dict[str, Any], ceilings: dict[str, float]) -> dict[str, float]:
     """By how much each figure exceeds its ceiling; figures that were not measured are left out."""
-    return {name: record[name] - ceiling for name, ceiling in ceilings.items() if record.get(name) is not None}
+    figures = {name: figure(record, name) for name in ceilings}
+    return {name: value - ceilings[name] for name, value in figures.items() if value is not None}

@@ -11,19 +11,19 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna import Study, Trial
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
+from hydra_plugins.optuna_sweeper._choices import Choices
 from hydra_plugins.optuna_sweeper._jobs import job_outcome, job_overrides, record_stop, recorded_outcome
 from hydra_plugins.optuna_sweeper._progress import Progress
 from hydra_plugins.optuna_sweeper._promote import Promotion
 from hydra_plugins.optuna_sweeper._search_space import parse_space
 from hydra_plugins.optuna_sweeper._settings import Settings
-from hydra_plugins.optuna_sweeper._study import create_sampler, open_study
+from hydra_plugins.optuna_sweeper._study import create_sampler, open_study, silence_optuna
 from hydra_plugins.optuna_sweeper._trials import BEAT, Outcome, Trials
 from trashlite.errors import UserError
 from trashlite.sweeps.jobs import read_record
@@ -57,6 +57,7 @@ class Search:
         self.space = parse_space([*lines, *arguments], loader)
         self.sampler = dict(settings.sampler)
         self.n_trials = settings.n_trials
+        self.choices = Choices(self.space, settings.custom_search_space, config)
         self.has_begun = False
         if self.sampler["_target_"].endswith("GridSampler"):
             self.sampler.setdefault("search_space", self.space.grid())
@@ -91,7 +92,11 @@ class Search:
     def open_study(self) -> tuple[Study, Trials]:
         """Make the study, or go on with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        study, storage = open_study(self.settings, self.config, self.space, self.folder)
+        silence_optuna()
+        if isinstance(self.settings.enqueue, list):
+            for point in self.settings.enqueue:
+                self.choices.check(point)
+        study, storage = open_study(self.settings, self.config, self.space.fixed, self.folder)
         settings, names = self.settings, ("study_name", "objective", "directions", "constraints")
         given = {name: getattr(settings, name) for name in names} | {"n_trials": self.n_trials}
         given |= {"seed": self.sampler.get("seed"), "sampler": self.sampler["_target_"]}
@@ -186,27 +191,12 @@ class Search:
 
     def job(self, trial: Trial) -> list[str]:
         """Let the trial choose its parameters; return the overrides of its job."""
-        chosen = self.choose(trial)
+        chosen = self.choices.choose(trial)
         trial.set_user_attr("job", trial.number)
         trial.set_user_attr("folder", str(self.job_folder(trial.number)))
         trial.set_user_attr("overrides", chosen)
         whose = {"study": self.study.study_name, "number": trial.number, "params": trial.params}
         return job_overrides(chosen, str(trial.number), whose, self.config)
-
-    def choose(self, trial: Trial) -> list[str]:
-        try:
-            chosen = [*self.space.fixed, *self.space.suggest(trial)]
-            if self.settings.custom_search_space:
-                function = get_method(self.settings.custom_search_space)
-                chosen += self.space.chosen_by(function.__name__, function(self.config, trial))
-        except ValueError as error:
-            if "does not support dynamic value space" not in str(error):
-                raise
-            raise UserError(
-                f"The choices are no longer those that the study {self.study.study_name!r} began with ({error}). "
-                "Begin another with hydra.sweeper.study_name=NAME."
-            ) from error
-        return chosen
 
     def end(self, trial: Trial, outcome: Outcome, is_user_stop: bool = False) -> None:
         self.trials.end(trial, outcome, is_user_stop)

@@ -44,29 +44,14 @@ class SearchSpace:
         """Overrides of what a function has chosen.
 
         Raises:
-            UserError: the command line gives one of them a value for all trials.
+            UserError: the command line gives one of them a value for all trials, or other choices.
         """
         typed = {parse_override(text)[0]: text for text in self.fixed}
+        typed |= {key.lstrip("+"): key for key in self.distributions}
         for key in values:
             if text := typed.get(key.lstrip("+")):
                 raise UserError(f"{text}: {key.lstrip('+')} is what {function} chooses for each trial. Leave it out.")
         return [to_override(key, value) for key, value in values.items()]
-
-    def check(self, point: Mapping[str, Any], is_whole: bool) -> None:
-        """Check a point that a search is to begin with.
-
-        Args:
-            is_whole: there is no function that asks for parameters of its own.
-
-        Raises:
-            UserError: it names what is no parameter, or a value that is none of the parameter's.
-        """
-        known = {key.lstrip("+"): dist for key, dist in self.distributions.items()}
-        for name, value in point.items():
-            if name in known and not contains(known[name], value):
-                raise UserError(f"hydra.sweeper.enqueue: {name}={value} is not in {known[name]}.")
-            if name not in known and is_whole:
-                raise UserError(f"hydra.sweeper.enqueue: the search has no {name}; choose from {', '.join(known)}.")
 
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every parameter, for a sampler that goes through all combinations.
@@ -85,13 +70,6 @@ class SearchSpace:
             count = round((dist.high - dist.low) / step) + 1  # type: ignore[attr-defined]
             values[key.lstrip("+")] = [dist.low + index * step for index in range(count)]  # type: ignore[attr-defined]
         return values
-
-
-def contains(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):
-        return False
 
 
 def parse_space(lines: Iterable[str], config_loader: ConfigLoader | None = None) -> SearchSpace:

@@ -4,9 +4,9 @@ import inspect
 from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import get_class
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 from pydantic.dataclasses import dataclass
 
 from trashlite.errors import UserError
@@ -29,7 +29,7 @@ class Settings:
     max_failure_rate: NonNegativeFloat
     sampler: dict[str, Any]
     pruner: dict[str, Any] | None
-    constraints: dict[str, float]
+    constraints: dict[str, FiniteFloat]
     promote: NonNegativeInt
     promote_overrides: list[str]
     enqueue: list[dict[str, Any]] | str | None
@@ -52,7 +52,7 @@ class Settings:
         objective = OmegaConf.select(config, "objective")
         typed = typed_settings(OmegaConf.select(config, "hydra.overrides.hydra") or [])
         for name in ("sampler", "pruner"):
-            given[name] = own_arguments(name, given[name], typed.get(name))
+            given[name] = own_arguments(name, given.get(name), typed.get(name))
         try:
             settings = cls(
                 **given,
@@ -75,6 +75,8 @@ class Settings:
                 f"objective=[{','.join(self.objective)}] and hydra.sweeper.directions=[{','.join(self.directions)}] "
                 "differ in length: give one direction for each objective."
             )
+        if not isinstance(seed := self.sampler.get("seed"), int | None):
+            raise UserError(f"hydra.sweeper.sampler.seed={seed} is no whole number.")
         if self.pruner and len(self.directions) > 1:
             raise UserError(
                 "Optuna's pruners compare trials by one objective: set hydra.sweeper.pruner=null, or give one "
@@ -108,13 +110,15 @@ def own_arguments(name: str, given: dict[str, Any] | None, typed: Any) -> dict[s
     Raises:
         UserError: there is no such class.
     """
-    if not given or not isinstance(typed, dict) or "_target_" not in typed:
+    if not given:
         return given
     try:
-        known = inspect.signature(get_class(str(given["_target_"]))).parameters
+        known = inspect.signature(get_object(str(given.get("_target_")))).parameters
     except Exception as error:
         raise UserError(
-            f"hydra.sweeper.{name}._target_={given['_target_']} is no class: choose one of optuna.{name}s, such as "
+            f"hydra.sweeper.{name}._target_={given.get('_target_')} is no class: choose one of optuna.{name}s, such as "
             f"optuna.{name}s.{'TPESampler' if name == 'sampler' else 'MedianPruner'}."
         ) from error
+    if not isinstance(typed, dict) or "_target_" not in typed:
+        return given
     return {key: value for key, value in given.items() if key in typed or (key == "seed" and key in known)}

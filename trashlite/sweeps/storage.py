@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # Hydra imports this module at every start, Optuna takes a se
     from sqlalchemy.engine import URL
 
 RECORD = "sweep.json"
-JOURNAL = "journal:"
+JOURNAL, SQLITE = "journal:", "sqlite:///"
 LOCK_TIMEOUT = 60  # seconds that a writer waits for the others of an SQLite file
 SECRETS = ("password", "passfile", "sslpassword")  # settings of an address that belong to nobody else
 INTERPOLATION = re.compile(r"\$\{[^{}]*\}")
@@ -75,6 +75,18 @@ def _parse(url: str) -> URL | None:
         return None
 
 
+def _file_of(url: str) -> Path | None:
+    """The file of a study; None: it has none, but a server."""
+    kind = next((kind for kind in (JOURNAL, SQLITE) if url.startswith(kind) and url != kind), None)
+    return Path(url.removeprefix(kind)).expanduser() if kind else None
+
+
+def is_missing(url: str) -> bool:
+    """Whether the study is to lie in a file that is not there."""
+    path = _file_of(url)
+    return path is not None and not path.is_file()
+
+
 def open_storage(url: str) -> BaseStorage:
     """Connect, and make the tables of a new data base; two processes may do so at once.
 
@@ -87,20 +99,22 @@ def open_storage(url: str) -> BaseStorage:
 
     from trashlite.sweeps.patience import PatientStorage
 
-    if url.startswith(JOURNAL):
-        path = Path(url.removeprefix(JOURNAL)).expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(path), lock_obj=_journal_lock(path))
-        return optuna.storages.JournalStorage(backend)
-    kind, name = url.partition(":")[0], without_password(url)
-    if kind not in ("sqlite", "postgresql", "postgresql+psycopg"):
+    path, kind, name = _file_of(url), url.partition(":")[0], without_password(url)
+    if path is None and kind not in ("postgresql", "postgresql+psycopg"):
         raise UserError(
             f"hydra.sweeper.storage={name}: choose sqlite:///PATH, postgresql://USER@HOST/NAME or journal:PATH."
         )
+    if path is not None and kind == "journal":
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            backend = JournalFileBackend(str(path), lock_obj=_journal_lock(path))
+            return optuna.storages.JournalStorage(backend)
+        except (OSError, ValueError, KeyError) as error:  # a folder, or a file with something else in it
+            raise UserError(f"The study's storage {url} cannot be used: {error!r}") from error
     for attempt in range(5):
         try:
-            if kind == "sqlite":
-                creator = functools.partial(_connect_sqlite, url.removeprefix("sqlite:///"))
+            if path is not None:
+                creator = functools.partial(_connect_sqlite, path)
                 return optuna.storages.RDBStorage(url, engine_kwargs={"creator": creator})
             driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
             return PatientStorage(driver, name, {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}})
@@ -108,6 +122,8 @@ def open_storage(url: str) -> BaseStorage:
             raise UserError("PostgreSQL needs psycopg: pip install -r requirements-cluster.txt") from error
         except ArgumentError as error:
             raise UserError(f"hydra.sweeper.storage={name} is no address of a data base.") from error
+        except RuntimeError as error:  # tables of another version of Optuna
+            raise UserError(f"The study's storage {name} cannot be used: {error}") from error
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError) as error:
             # Two processes that make the tables at once disturb each other, and then find them made.
             if attempt == 4:
@@ -118,7 +134,7 @@ def open_storage(url: str) -> BaseStorage:
     raise AssertionError("unreachable")
 
 
-def _connect_sqlite(path: str) -> Any:
+def _connect_sqlite(path: Path) -> Any:
     """Let SQLite append to a log: a commit then waits for no disk, readers and a writer do not lock each other.
 
     A killed process loses nothing; a power cut may take the last commits, never the file.
@@ -190,7 +206,7 @@ def load_study(folder: Path, pruner: Any = None) -> Study | None:
         pruner: of Optuna, for a process that reports how a trial goes.
 
     Raises:
-        UserError: its data base cannot be reached.
+        UserError: its data base cannot be reached, or its file is gone.
     """
     import optuna
     from omegaconf import OmegaConf
@@ -204,7 +220,10 @@ def load_study(folder: Path, pruner: Any = None) -> Study | None:
         setting = OmegaConf.create({"storage": record["storage_setting"]}).storage
     except InterpolationResolutionError:  # the variable with the address is not set here: .pgpass may do
         setting = record["storage"]
-    storage = open_storage(study_url(setting, Path(folder)))
+    url = study_url(setting, Path(folder))
+    if is_missing(url):
+        raise UserError(f"There is no {without_password(url)}, where the study was.")
+    storage = open_storage(url)
     try:
         return optuna.load_study(study_name=record["study_name"], storage=storage, pruner=pruner)
     except KeyError:

@@ -14,11 +14,28 @@ from omegaconf import OmegaConf
 from hydra_plugins.optuna_sweeper import _search
 from hydra_plugins.optuna_sweeper._process import JobProcess
 from tests.unit.hydra_plugins.conftest import Sweeps
+from trashlite.errors import UserError
 from trashlite.sweeps import processes
 
 
 def square(job: dict[str, Any]) -> float:
     return job["x"] ** 2
+
+
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_a_study_that_was_lost_is_not_begun_anew_in_its_folder(sweeps: Sweeps, storage: str | None) -> None:
+    """Its jobs' records would be taken for those of other trials."""
+    file = sweeps.folder / ("study.db" if storage is None else "journal.log")
+    given: Any = {"storage": None} if storage is None else {}
+    sweeps.run(square, n_trials=2, **given)
+    file.rename(sweeps.folder / "kept")
+    with pytest.raises(UserError, match=rf"trial 1, of which the study in .*{file.name} knows nothing"):
+        sweeps.run(square, n_trials=3, **given)
+    assert not file.exists()
+    with pytest.raises(UserError, match="trial 1, of which the study in"):
+        sweeps.run(square, n_trials=3, storage=f"journal:{sweeps.folder}/other.log")
+    (sweeps.folder / "kept").rename(file)
+    assert len(sweeps.run(square, n_trials=3, **given).jobs) == 1
 
 
 def test_ctrl_c_fails_what_runs_and_queues_it_again(sweeps: Sweeps, caplog: pytest.LogCaptureFixture) -> None:

@@ -66,9 +66,9 @@ def test_a_search_begins_with_the_points_it_is_given(sweeps: Sweeps) -> None:
     ("point", "words"),
     [
         ({"z": 1.0}, "the search has no z; choose from x, y"),
-        ({"x": 3.0}, "x=3.0 is not in Float"),
-        ({"y": "c"}, "y=c is not in Categorical"),
-        ({"x": "wide"}, "x=wide is not in"),
+        ({"x": 3.0}, "x with value 3.0 is out of range"),
+        ({"y": "c"}, r"'c' not in \('a', 'b'\)"),
+        ({"x": "wide"}, "'wide' is not a valid type"),
     ],
 )
 def test_a_point_to_begin_with_must_be_one_of_the_space(sweeps: Sweeps, point: dict[str, Any], words: str) -> None:
@@ -94,11 +94,63 @@ def conditional(cfg: Any, trial: optuna.Trial) -> dict[str, Any]:
     return {"x": 0, "+depth": trial.suggest_int("depth", 1, 3)}
 
 
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ({"kind": "narrow"}, r"'narrow' not in \('wide', 'deep'\)"),
+        ({"width": 9}, "width with value 9 is out of range"),
+        ({"kind": "wide", "height": 1}, "the search has no height; choose from kind, width"),
+        ({"depth": 2}, None),  # where kind is drawn so
+    ],
+)
+def test_a_point_for_a_function_must_be_one_it_knows(sweeps: Sweeps, point: dict[str, Any], words: str | None) -> None:
+    given: Any = {"n_trials": 1, "params": {}, "custom_search_space": f"{__name__}.conditional", "enqueue": [point]}
+    if words is None:
+        sweeps.run(square, **given)
+        return
+    with pytest.raises(UserError, match=words):
+        sweeps.run(square, **given)
+    assert not (sweeps.folder / "journal.log").exists()  # a mended command begins afresh
+
+
+def test_a_start_that_was_killed_half_way_is_made_up_for(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [{"x": 0.25}, {"x": 0.5}, {"x": 0.75}]
+    enqueue, queued = optuna.Study.enqueue_trial, []
+
+    def killed_at_the_third(study: optuna.Study, *args: Any, **kwargs: Any) -> None:
+        if len(queued) == 2:
+            raise KeyboardInterrupt
+        queued.append(args)
+        enqueue(study, *args, **kwargs)
+
+    search = sweeps.prepare(square, n_trials=3, enqueue=points)
+    monkeypatch.setattr(search.choices, "check", lambda point: None)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(optuna.Study, "enqueue_trial", killed_at_the_third)
+        search.run()
+    launcher = sweeps.run(square, n_trials=3, enqueue=points)
+    assert [job["x"] for job in launcher.jobs] == [0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("name", ["custom_search_space", "enqueue"])
+@pytest.mark.parametrize("path", ["nowhere.points", "math", "math.nothing"])
+def test_a_function_that_is_not_there_is_named_in_one_line(sweeps: Sweeps, name: str, path: str) -> None:
+    with pytest.raises(UserError, match=f"hydra.sweeper.{name}={path} is not the dotted path of a function") as caught:
+        sweeps.run(square, n_trials=1, **{name: path})
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("typed", ["x=3", "++x=3"])
 def test_a_value_for_what_the_function_chooses_is_refused(sweeps: Sweeps, typed: str) -> None:
     custom = f"{__name__}.conditional"
     with pytest.raises(UserError, match=r"x=3: x is what conditional chooses for each trial"):
         sweeps.run(square, typed, n_trials=2, params={}, custom_search_space=custom)
+
+
+def test_choices_for_what_the_function_chooses_are_refused(sweeps: Sweeps) -> None:
+    """Its own would win, and the study would keep the others as the parameters of the trial."""
+    with pytest.raises(UserError, match=r"\+x: x is what conditional chooses"):
+        sweeps.run(square, "+x=5,6", n_trials=2, params={}, custom_search_space=f"{__name__}.conditional")
 
 
 def test_a_function_may_choose(sweeps: Sweeps) -> None:

@@ -20,6 +20,11 @@ from trashlite.errors import UserError
         ("promote", -1, "greater than or equal to 0"),
         ("timeout", "soon", "valid number"),
         ("constraints", {"model/macs": "few"}, "valid number"),
+        ("constraints", {"model/macs": float("nan")}, "finite number"),
+        ("sampler", {"_target_": "optuna.samplers.RandomSampler", "seed": "abc"}, "seed=abc is no whole number"),
+        ("sampler", {"_target_": "optuna.samplers.RandomSampler", "startup": 5}, "unexpected keyword argument"),
+        ("sampler", {"_target_": "optuna.samplers.NoSampler"}, "is no class: choose one of optuna.samplers"),
+        ("pruner", {"_target_": "optuna.pruners.MedianPruner", "warmup": 5}, "unexpected keyword argument"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(sweeps: Sweeps, setting: str, value: Any, words: str) -> None:
@@ -73,10 +78,11 @@ def test_constraints_reach_the_study_and_the_sampler(tmp_path: Path) -> None:
     assert sweeps.study.best_trials[0].params["x"] <= 0.5
 
 
-def test_an_unknown_figure_in_a_constraint_is_named(sweeps: Sweeps) -> None:
+@pytest.mark.parametrize("name", ["model/mac", "state"])
+def test_an_unknown_figure_in_a_constraint_is_named(sweeps: Sweeps, name: str) -> None:
     with pytest.raises(UserError):
-        sweeps.run(square, constraints={"model/mac": 1.0})
-    assert "model/mac is no figure of run.json; choose from model/macs" in sweeps.study.trials[0].user_attrs["error"]
+        sweeps.run(square, constraints={name: 1.0})
+    assert f"{name} is no figure of run.json; choose from model/macs" in sweeps.study.trials[0].user_attrs["error"]
 
 
 def test_a_study_keeps_its_settings(sweeps: Sweeps) -> None:

@@ -1,6 +1,8 @@
 """Addresses of studies: no password leaves, and a study is found again."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -88,6 +90,13 @@ def test_a_study_is_found_after_its_folder_moved(tmp_path: Path) -> None:
     assert len(found.trials) == 1
 
 
+def test_looking_for_a_study_that_was_lost_makes_none(tmp_path: Path) -> None:
+    write_sweep(tmp_path, None, None, study_name="s")
+    with pytest.raises(UserError, match=r"There is no .*study\.db"):
+        load_study(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
 def test_a_folder_without_a_sweep_has_no_study(tmp_path: Path) -> None:
     assert load_study(tmp_path) is None
 
@@ -98,6 +107,27 @@ def test_an_unknown_or_unreachable_storage_is_named(monkeypatch: pytest.MonkeyPa
         open_storage("mysql://me:pw@host/db")
     with pytest.raises(UserError, match="cannot be reached"):
         open_storage("sqlite:////nowhere/at/all/study.db")
+    for empty in ("sqlite://", "sqlite:///", "journal:"):
+        with pytest.raises(UserError, match="choose sqlite:///PATH"):
+            open_storage(empty)
+
+
+def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("# Notes\n" * 50)
+    for kind in ("sqlite:///", "journal:"):
+        with pytest.raises(UserError, match="notes cannot be used"):
+            open_storage(f"{kind}{tmp_path / 'notes'}")
+    with pytest.raises(UserError, match="cannot be used"):
+        open_storage(f"journal:{tmp_path}")
+
+
+def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
+    open_storage(study_url(None, tmp_path))
+    with closing(sqlite3.connect(tmp_path / "study.db")) as tables, tables:
+        tables.execute("UPDATE version_info SET schema_version = 99")
+        tables.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    with pytest.raises(UserError, match="cannot be used"):
+        open_storage(study_url(None, tmp_path))
 
 
 def test_the_default_lies_in_the_folder(tmp_path: Path) -> None:
