@@ -9,7 +9,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna import TrialPruned
 
-from hydra_plugins.optuna_sweeper._trials import Outcome
+from hydra_plugins.optuna_sweeper._trials import MISTAKE, Outcome
 from trashlite.errors import Pruned
 from trashlite.overrides import parse_override, to_override
 from trashlite.reports.run_record import write_record
@@ -35,9 +35,8 @@ def job_outcome(job: JobReturn, record: dict[str, Any], n_objectives: int, ceili
     if job.status != JobStatus.COMPLETED:
         if isinstance(value, Pruned | TrialPruned):
             return Outcome("pruned", error=str(value), constraints=broken_by(record, ceilings), links=links)
-        # A user's mistake, as run.py tells them, would be one again.
-        retriable = not isinstance(value, CompactHydraException)
-        return Outcome("failed", error=f"{value or type(value).__name__}", retriable=retriable, links=links)
+        is_mistake = isinstance(value, CompactHydraException)  # as run.py tells a user's
+        return failure(f"{value or type(value).__name__}", is_mistake, links)
     outcome = Outcome("complete", as_list(value), constraints=broken_by(record, ceilings), links=links)
     return check(outcome, n_objectives, ceilings, record)
 
@@ -53,8 +52,14 @@ def recorded_outcome(folder: Path, n_objectives: int, ceilings: dict[str, float]
         case "pruned":
             return Outcome("pruned", constraints=constraints)
         case "failed" if record.get("error") != STOPPED:
-            return Outcome("failed", error=record.get("error", ""), retriable="traceback" in record)
+            return failure(record.get("error", ""), is_mistake="traceback" not in record)
     return Outcome("stopped", error=STOPPED)
+
+
+def failure(error: str, is_mistake: bool, links: dict[str, Any] | None = None) -> Outcome:
+    """A mistake in the settings would be one again."""
+    noted = {MISTAKE: error} if is_mistake else {}
+    return Outcome("failed", error=error, retriable=not is_mistake, links={**(links or {}), **noted})
 
 
 def record_stop(folder: Path) -> None:

@@ -51,6 +51,9 @@ class Promotion:
             with FileLock(self.folder / ".promote.lock", timeout=0):
                 jobs = {f"promoted_{trial.number}": self.job(trial) for trial in self.best}
                 names = [name for name in jobs if self.record(name).get("state") != "completed"]
+                if others := [name for name in jobs if name not in names and self.is_other(name)]:
+                    told = "%s completed with other promote_overrides, and stay: to train them again, rename them."
+                    log.warning(told, ", ".join(others))
                 if names:
                     log.info(self.announcement(names))
                 for start in range(0, len(names), self.settings.n_jobs):
@@ -61,6 +64,11 @@ class Promotion:
         except Timeout:
             log.info("Another process runs the promoted jobs.")
         return failed
+
+    def is_other(self, name: str) -> bool:
+        """Whether the job of this name ran with settings that are not those of now."""
+        overrides = self.record(name).get("overrides")
+        return overrides is not None and not {*self.overrides, *self.typed} <= {*overrides}
 
     def job(self, trial: FrozenTrial) -> list[str]:
         chosen = [*trial.user_attrs["overrides"], *self.overrides]

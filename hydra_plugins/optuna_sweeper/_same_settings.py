@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from optuna import Study
+from optuna.trial import TrialState
 
 from trashlite.errors import UserError
 from trashlite.overrides import parse_override
@@ -45,9 +46,12 @@ def check_same_settings(study: Study, config: DictConfig, fixed: list[str], fold
 
 
 def refusal(study: Study, folder: Path, what: str) -> UserError:
+    states = {trial.state for trial in study.get_trials(deepcopy=False)}
+    is_empty = not states & {TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING}
     return UserError(
         f"The study {study.study_name!r} in {folder} began with other settings ({what}): its trials could not be "
-        "compared. Begin another with hydra.sweeper.study_name=NAME."
+        "compared. Begin another with hydra.sweeper.study_name=NAME"
+        f"{', or remove that folder: none of its trials has a result' if is_empty else ''}."
     )
 
 

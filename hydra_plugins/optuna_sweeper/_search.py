@@ -51,7 +51,7 @@ class Search:
     def __init__(
         self, settings: Settings, config: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: list[str]
     ) -> None:
-        self.settings, self.config, self.launcher = settings, config, launcher
+        self.settings, self.config, self.loader, self.launcher = settings, config, loader, launcher
         self.folder = Path(config.hydra.sweep.dir)
         lines = [f"{key}={value}" for key, value in settings.params.items()]
         self.space = parse_space([*lines, *arguments], loader)
@@ -93,9 +93,10 @@ class Search:
         """Make the study, or go on with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         silence_optuna()
-        if isinstance(self.settings.enqueue, list):
-            for point in self.settings.enqueue:
-                self.choices.check(point)
+        if self.settings.promote:
+            self.check_promote_overrides()
+        for point in self.settings.enqueue if isinstance(self.settings.enqueue, list) else ():
+            self.choices.check(point)
         study, storage = open_study(self.settings, self.config, self.space.fixed, self.folder)
         settings, names = self.settings, ("study_name", "objective", "directions", "constraints")
         given = {name: getattr(settings, name) for name in names} | {"n_trials": self.n_trials}
@@ -104,6 +105,18 @@ class Search:
         sampler_of = partial(create_sampler, self.sampler)
         study.sampler = sampler_of(0)
         return study, Trials(study, storage, self.n_trials, self.settings.max_retries, sampler_of, self.recall)
+
+    def check_promote_overrides(self) -> None:
+        """Compose a promoted job now: a mistake would else be found after all trials.
+
+        Raises:
+            UserError: what Hydra says to it.
+        """
+        overrides = [*self.space.fixed, *self.settings.promote_overrides]
+        try:
+            self.loader.load_sweep_config(self.config, job_overrides(overrides, "promoted", {}, self.config))
+        except HydraException as error:
+            raise UserError(f"hydra.sweeper.promote_overrides={self.settings.promote_overrides}: {error}") from error
 
     def run_trials(self) -> None:
         """Run batches until the study has its trials or the time is over."""

@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 # User attributes of a trial.
 OWNER, BEAT = "owner", "heartbeat"
 RETRY_OF, ATTEMPT, STOPS, GIVEN_UP, ERROR = "retry_of", "attempt", "stops", "given_up", "error"
+MISTAKE = "mistake"  # the message of one in the settings
 EXHAUSTED = "exhausted"  # user attribute of a study whose sampler has no further point
+ALIKE = 3  # trials that end by the same mistake before any success: it is in what all have in common
 MAX_STOPS = 5  # of a trial: one that takes its process down each time, as too large a network may, ends at last
 NAMELESS_SECONDS = 20  # from the creation of a trial to its owner's name in it: far less
 
@@ -147,20 +149,24 @@ class Trials:
         return self.watch.is_gone(trial.number, owner, trial.user_attrs.get(BEAT), **patience)
 
     def check_failures(self, count: Count, max_failure_rate: float) -> None:
-        """Check that not too many trials failed.
+        """Check that not too many trials failed, and that it is not something that all have in common.
 
         Raises:
             UserError: with the whole reason of the last one.
         """
-        if count.given_up <= max_failure_rate * self.n_trials:
-            return
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        last = [trial for trial in failed if GIVEN_UP in trial.user_attrs][-1]
-        raise UserError(
-            f"{count.given_up} trials failed, more than hydra.sweeper.max_failure_rate={max_failure_rate} of "
-            f"{self.n_trials} allows; {count.finished} are finished. The last, trial {last.number}: "
-            f"{last.user_attrs.get(ERROR, '')}"
-        )
+        failed = [trial for trial in failed if GIVEN_UP in trial.user_attrs]
+        if len(failed) > max_failure_rate * self.n_trials:
+            raise UserError(
+                f"{len(failed)} trials failed, more than hydra.sweeper.max_failure_rate={max_failure_rate} of "
+                f"{self.n_trials} allows; {count.finished} are finished. The last, trial {failed[-1].number}: "
+                f"{failed[-1].user_attrs.get(ERROR, '')}"
+            )
+        if len(failed) < ALIKE or count.finished:
+            return
+        mistakes = {trial.user_attrs.get(MISTAKE) for trial in failed}
+        if len(mistakes) == 1 and None not in mistakes:
+            raise UserError(f"All of {len(failed)} trials failed alike, and none is finished: {mistakes.pop()}")
 
     def check_completed(self) -> None:
         """Check that there is a result.

@@ -24,6 +24,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from trashlite.errors import UserError
 from trashlite.files import CONF
@@ -149,6 +150,12 @@ class CheckOutputFolder(Callback):
             self.check(named, "output_dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:  # before Hydra does, which would tell by a traceback
+            OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            sys.stderr.write(f"{error.full_key}: {reason}\n")
+            sys.exit(1)
         self.check(config.hydra.sweep.dir, "hydra.sweep.dir")
 
     @staticmethod

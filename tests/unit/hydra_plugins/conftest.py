@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -63,6 +64,7 @@ class Sweeps:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.loader: Any = SimpleNamespace(load_sweep_config=lambda config, overrides: config)
 
     def prepare(
         self, job: Job, *arguments: str, objective: Sequence[str] = ("loss",), typed: Sequence[str] = (), **given: Any
@@ -88,7 +90,7 @@ class Sweeps:
         for name in ("_target_", "_recursive_", "_convert_", "seed"):
             settings.pop(name)
         self.launcher = CallingLauncher(job, self.folder)
-        return Search(Settings.create(settings, config), config, None, self.launcher, list(arguments))
+        return Search(Settings.create(settings, config), config, self.loader, self.launcher, list(arguments))
 
     def run(self, job: Job, *arguments: str, **given: Any) -> CallingLauncher:
         self.prepare(job, *arguments, **given).run()

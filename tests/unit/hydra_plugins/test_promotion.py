@@ -1,9 +1,11 @@
 """Full runs of the best trials of a search."""
 
+import json
 from typing import Any
 
 import optuna
 import pytest
+from hydra.errors import ConfigCompositionException
 
 from hydra_plugins.optuna_sweeper._promote import best_trials
 from tests.unit.hydra_plugins.conftest import Sweeps
@@ -61,6 +63,34 @@ def test_below_the_floor_the_cheapest_is_not_always_best() -> None:
     score = {"baseline_f1": 0.8342, "baseline_macs": 13_863_553, "floor": 0.5}
     assert [trial.number for trial in best_trials(study, 3, figures.__getitem__, score)] == [1, 0, 2]
     assert [trial.number for trial in best_trials(study, 2, figures.__getitem__, {})] == [2, 1]
+
+
+def test_a_setting_that_no_promoted_job_can_have_is_told_before_the_first_trial(sweeps: Sweeps) -> None:
+    composed: list[list[str]] = []
+
+    def refuse(config: Any, overrides: list[str]) -> None:
+        composed.append(overrides)
+        raise ConfigCompositionException("Could not override 'nosuch'")
+
+    sweeps.loader.load_sweep_config = refuse
+    given: Any = {"n_trials": 2, "promote_overrides": ["nosuch=3", "b=2"]}
+    with pytest.raises(UserError, match=r"promote_overrides=\['nosuch=3', 'b=2'\]: Could not override 'nosuch'"):
+        sweeps.run(square, "a=1", "b=1", promote=1, **given)
+    assert composed[0][:3] == ["a=1", "b=2", "nosuch=3"]
+    assert sweeps.launcher.jobs == []
+    sweeps.run(square, "a=1", "b=1", promote=0, **given)
+
+
+def test_other_promote_overrides_leave_what_is_trained_and_say_so(
+    sweeps: Sweeps, caplog: pytest.LogCaptureFixture
+) -> None:
+    promote(sweeps, promote=1)
+    [record] = sweeps.folder.glob("promoted_*/run.json")
+    for overrides, is_told in ((["x=7", "trainer.max_epochs=30"], False), (["x=7", "trainer.max_epochs=5"], True)):
+        record.write_text(json.dumps({"state": "completed", "overrides": overrides}))
+        caplog.clear()
+        assert promote(sweeps, promote=1) == []
+        assert (f"{record.parent.name} completed with other promote_overrides" in caplog.text) == is_told
 
 
 def test_a_failed_one_is_told_and_run_again(sweeps: Sweeps) -> None:

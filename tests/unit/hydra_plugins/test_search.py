@@ -115,6 +115,33 @@ def test_too_many_failures_end_the_search(sweeps: Sweeps) -> None:
     assert sweeps.states() == ["FAIL"] * 3
 
 
+def test_a_mistake_that_all_trials_have_in_common_ends_the_search_early(sweeps: Sweeps) -> None:
+    def fails(job: dict[str, Any]) -> float:
+        raise CompactHydraException("no such folder")
+
+    with pytest.raises(UserError, match="All of 3 trials failed alike, and none is finished: no such folder"):
+        sweeps.run(fails, "root=typo", n_trials=100)
+    assert sweeps.states() == ["FAIL"] * 3
+    with pytest.raises(UserError, match=r"root=typo then, right now.*or remove that folder: none of its trials"):
+        sweeps.run(square, "root=right", n_trials=100)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_failures_of_points_end_no_search_early(sweeps: Sweeps, first: int) -> None:
+    """Either they differ, or there is a result."""
+
+    def fails_at_first(job: dict[str, Any]) -> float:
+        number = job["hydra.sweep.subdir"]
+        if first <= number <= 5:
+            raise CompactHydraException("too large" if first == 1 else f"no {number}")
+        if number == 0 and first == 2:
+            raise CompactHydraException("no 0")
+        return 1.0
+
+    sweeps.run(fails_at_first, n_trials=8, max_failure_rate=1)
+    assert sweeps.states().count("FAIL") == 5
+
+
 def test_a_finished_search_is_no_failure_however_many_trials_failed(sweeps: Sweeps) -> None:
     def fails_at_first(job: dict[str, Any]) -> float:
         if job["hydra.sweep.subdir"] < 4:

@@ -125,9 +125,10 @@ def test_a_start_that_was_killed_half_way_is_made_up_for(sweeps: Sweeps, monkeyp
 
     search = sweeps.prepare(square, n_trials=3, enqueue=points)
     monkeypatch.setattr(search.choices, "check", lambda point: None)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(optuna.Study, "enqueue_trial", killed_at_the_third)
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", killed_at_the_third)
+    with pytest.raises(SystemExit):
         search.run()
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", enqueue)
     launcher = sweeps.run(square, n_trials=3, enqueue=points)
     assert [job["x"] for job in launcher.jobs] == [0.25, 0.5, 0.75]
 

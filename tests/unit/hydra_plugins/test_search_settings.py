@@ -88,7 +88,7 @@ def test_an_unknown_figure_in_a_constraint_is_named(sweeps: Sweeps, name: str) -
 def test_a_study_keeps_its_settings(sweeps: Sweeps) -> None:
     sweeps.run(square, "backbone=small", "threads=1", n_trials=1)
     sweeps.run(square, "threads=2", "backbone=small", "logger.wandb=null", n_trials=2)
-    with pytest.raises(UserError, match=r"backbone=small then, large now.*study_name=NAME"):
+    with pytest.raises(UserError, match=r"backbone=small then, large now.*study_name=NAME\.$"):
         sweeps.run(square, "backbone=large", n_trials=3)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from hydra_plugins.trashlite import jobs
 
@@ -38,6 +39,15 @@ def test_a_disk_without_room_for_the_first_files_is_told_in_a_line(
     assert line.endswith("Choose another folder with hydra.run.dir=PATH.")
     jobs.CheckOutputFolder.check(str(tmp_path / "run"), "hydra.run.dir")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_an_address_whose_variable_is_not_set_is_told_before_hydra_stumbles(capsys: pytest.CaptureFixture) -> None:
+    config = OmegaConf.create({"hydra": {"sweeper": {"storage": "${oc.env:NO_SUCH_VARIABLE}"}}})
+    with pytest.raises(SystemExit):
+        jobs.CheckOutputFolder().on_multirun_start(config)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("hydra.sweeper.storage: ")
+    assert "'NO_SUCH_VARIABLE' not found" in line
 
 
 @pytest.mark.parametrize(
