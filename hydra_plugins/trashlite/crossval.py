@@ -20,7 +20,7 @@ from rich.console import Console
 from trashlite.errors import UserError
 from trashlite.overrides import quote
 from trashlite.sweeps.folds import FoldRun, claim, fold_runs, release
-from trashlite.sweeps.jobs import RECORD
+from trashlite.sweeps.jobs import RECORD, read_record
 
 RUN = Path(__file__).resolve().parents[2] / "run.py"
 OURS = {"datamodule.fold", "datamodule.split", "seed", "group", "resume", "hydra.sweep.dir", "hydra.sweep.subdir"}
@@ -36,9 +36,13 @@ def crossval(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None
     if folds < 2 or seeds < 1:
         raise UserError(f"Cross-validation needs FOLDS=2 or more and SEEDS=1 or more, not {folds} and {seeds}.")
     check_overrides(overrides)
-    claim(folder, folds, seeds, overrides)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {folder}: {error.strerror}. Choose another folder with OUT=.") from error
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            claim(folder, folds, seeds, overrides)
             run_waiting(fold_runs(folder, folds, seeds), folder, overrides)
     except Timeout as error:
         raise UserError(
@@ -118,9 +122,8 @@ def start(arguments: Sequence[str]) -> None:
 def check_finished(runs: Sequence[FoldRun]) -> None:
     """Raise UserError unless all of them are."""
     if left := [each.folder for each in runs if not each.is_finished()]:
-        raise UserError(
-            f"{len(left)} runs are not finished, the first: {left[0]} (see its {RECORD}). The same command goes on."
-        )
+        reason = read_record(left[0]).get("error") or f"it left no {RECORD}"
+        raise UserError(f"{len(left)} runs are not finished. The first, {left[0]}: {reason}\nThe same command goes on.")
 
 
 def default_folder(overrides: Sequence[str], folds: int) -> Path:

@@ -17,8 +17,9 @@ def read_history(folder: Path) -> History:
     """Figures of every epoch that a run and those it resumed logged into its folder."""
     history: History = {name: {} for name in FIGURES}
     # Files from before a resume are numbered in the order they were set aside.
-    earlier = sorted(folder.glob("metrics_*.csv"), key=lambda path: int(path.stem.rpartition("_")[2]))
-    for path in [*earlier, folder / "metrics.csv"]:
+    numbers = {path.stem.removeprefix("metrics_"): path for path in folder.glob("metrics_*.csv")}
+    earlier = sorted((name for name in numbers if name.isdecimal()), key=int)
+    for path in [*map(numbers.__getitem__, earlier), folder / "metrics.csv"]:
         if not path.is_file():
             continue
         with path.open(newline="", encoding="utf-8") as file:

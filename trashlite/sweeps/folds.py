@@ -63,7 +63,7 @@ def release(folder: Path) -> None:
 
 
 def claim(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None:
-    """Note in the folder what runs there; of a known one the number of seeds may change.
+    """Note in the folder what runs there; of a known one the number of seeds may change, and all until one has trained.
 
     Raises:
         UserError: it holds something else.
@@ -71,7 +71,8 @@ def claim(folder: Path, folds: int, seeds: int, overrides: list[str]) -> None:
     if (folder / SETTINGS).is_file():
         earlier = read_settings(folder)
         differing = [name for name, value in (("folds", folds), ("overrides", overrides)) if earlier[name] != value]
-        if differing:
+        runs = fold_runs(folder, earlier["folds"], earlier["seeds"])
+        if differing and any(each.last.is_file() or each.is_finished() for each in runs):
             told = " and ".join(f"{name}={earlier[name]}" for name in differing)
             raise UserError(f"{folder} holds another cross-validation, of {told}: choose another folder with OUT=.")
     elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

@@ -49,7 +49,7 @@ def test_what_is_finished_stays_and_what_was_begun_is_resumed(
     first, second, _ = fold_runs(tmp_path / "cv", 3, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "start", lambda arguments: finish(first.folder))
-        with pytest.raises(UserError, match=r"2 runs are not finished, the first: .*fold2of3"):
+        with pytest.raises(UserError, match=r"2 runs are not finished. The first, .*fold2of3: it left no run.json"):
             crossval(tmp_path / "cv", 3, 1, [])
     second.last.parent.mkdir(parents=True)
     second.last.touch()
@@ -70,6 +70,39 @@ def test_where_no_run_can_begin_the_folder_is_free_for_others(started: list[list
             crossval(tmp_path / "cv", 3, 1, ["trainer.limit_train_batches=2"])
     crossval(tmp_path / "cv", 3, 1, ["+trainer.limit_train_batches=2"])
     assert len(started) == 1
+
+
+def test_settings_may_be_mended_until_a_fold_has_trained(started: list[list[str]], tmp_path: Path) -> None:
+    first, *_ = fold_runs(tmp_path / "cv", 3, 1)
+
+    def fail(arguments: Sequence[str]) -> None:
+        first.folder.mkdir(parents=True, exist_ok=True)
+        (first.folder / "run.json").write_text(json.dumps({"state": "failed", "error": "datamodule.root=typo"}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "start", fail)
+        for overrides in (["datamodule.root=typo"], ["datamodule.root=other"]):
+            with pytest.raises(UserError, match=r"The first, .*seed42_fold1of3: datamodule.root=typo"):
+                crossval(tmp_path / "cv", 3, 1, overrides)
+    first.last.parent.mkdir()
+    first.last.touch()
+    with pytest.raises(UserError, match=r"holds another cross-validation, of overrides=\['datamodule.root=other'\]"):
+        crossval(tmp_path / "cv", 3, 1, ["datamodule.root=right"])
+
+
+def test_another_command_leaves_the_plan_of_one_at_work_alone(started: list[list[str]], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "start", lambda arguments: crossval(tmp_path / "cv", 3, 1, ["optimizer.lr=2"]))
+        with pytest.raises(UserError, match="Another process is at work"):
+            crossval(tmp_path / "cv", 3, 1, ["optimizer.lr=1"])
+    crossval(tmp_path / "cv", 3, 1, ["optimizer.lr=1"])
+    assert json.loads((tmp_path / "cv" / "crossval.json").read_text())["overrides"] == ["optimizer.lr=1"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Cannot write to .*Choose another folder"):
+        crossval(tmp_path / "file" / "logs" / "cv", 3, 1, [])
 
 
 def test_a_second_process_is_told_that_one_is_at_work(started: list[list[str]], tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ def test_the_evaluation_is_left_out_where_the_first_epoch_was_not_validated(tmp_
     assert read_history(tmp_path)["val/f1"] == {2: 0.5, 4: 0.7}
 
 
+def test_resumes_are_read_in_their_order_and_other_files_let_be(tmp_path: Path) -> None:
+    """Of an epoch that a killed run had begun, what it logged first counts."""
+    for name, f1 in (("metrics_2", 0.2), ("metrics_10", 0.3), ("metrics", 0.4)):
+        (tmp_path / f"{name}.csv").write_text(f"epoch,val/f1\n7,{f1}\n")
+    (tmp_path / "metrics_old.csv").write_text("a copy")
+    assert read_history(tmp_path)["val/f1"] == {8: 0.2}
+
+
 def test_a_folder_without_figures_has_no_history(tmp_path: Path) -> None:
     assert read_history(tmp_path) == {name: {} for name in ("train/loss", "val/loss", "train/f1", "val/f1")}
 
