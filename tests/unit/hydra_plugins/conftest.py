@@ -19,6 +19,7 @@ from trashlite.reports.run_record import write_record
 from trashlite.sweeps.storage import load_study
 
 Job = Callable[[dict[str, Any]], Any]
+LOADER: Any = SimpleNamespace(load_sweep_config=lambda config, overrides: config)  # composes whatever it is asked for
 GRID = {"_target_": "optuna.samplers.GridSampler"}
 
 
@@ -64,7 +65,7 @@ class Sweeps:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.loader: Any = SimpleNamespace(load_sweep_config=lambda config, overrides: config)
+        self.loader: Any = SimpleNamespace(**vars(LOADER))
 
     def prepare(
         self, job: Job, *arguments: str, objective: Sequence[str] = ("loss",), typed: Sequence[str] = (), **given: Any

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.optuna_sweeper._search import Search
 from hydra_plugins.optuna_sweeper._settings import Settings
 from tests.harness import PROJECT, compose_config
-from tests.unit.hydra_plugins.conftest import CallingLauncher
+from tests.unit.hydra_plugins.conftest import LOADER, CallingLauncher
 from trashlite.settings.command_line import prepare_command_line
 
 DOCS = (PROJECT / "docs/sweeps.md").read_text()
@@ -46,7 +46,7 @@ def prepare(folder: Path, *given: str) -> tuple[Search, CallingLauncher]:
 
     launcher = CallingLauncher(job, folder)
     settings = Settings.create(settings, config)
-    return Search(settings, config, None, launcher, ["x=interval(0,1)", "optimizer.lr=interval(1e-4,1e-2)"]), launcher  # type: ignore[arg-type]
+    return Search(settings, config, LOADER, launcher, ["x=interval(0,1)", "optimizer.lr=interval(1e-4,1e-2)"]), launcher
 
 
 def test_the_table_was_found() -> None:
