@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,22 @@ def test_numbers_and_categories_of_a_basic_sweep(tmp_path: Path) -> None:
     assert (backbone.is_number, sorted(backbone.values)) == (False, ["block_net", "lcnet_035"])
     assert (width.is_number, width.is_log, width.values) == (True, False, [8, 16, 32])
     assert any(width.name not in values for values in found.chosen)
+
+
+def test_the_record_tells_the_choices_of_a_trial_whose_study_is_gone() -> None:
+    jobs = [
+        replace(job, trial=int(job.name), trial_params={"width": 8 + int(job.name)})
+        for job in jobs_of([{}, {}], [0.1, 0.2])
+    ]
+    [width] = Parameters.of(jobs, None).parameters
+    assert (width.name, width.values) == ("width", [8, 9])
+
+
+def test_jobs_that_were_pruned_say_nothing_of_importance() -> None:
+    jobs = jobs_of([{"lr": value} for value in range(6)], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert Parameters.of(jobs, None).importances(minus_f1)
+    jobs = [replace(job, state="pruned" if job.f1 and job.f1 > 0.35 else "completed") for job in jobs]
+    assert Parameters.of(jobs, None).importances(minus_f1) == {}
 
 
 def test_mixtures_are_categories_and_constants_are_no_parameters() -> None:

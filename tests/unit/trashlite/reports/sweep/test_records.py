@@ -54,8 +54,9 @@ def test_no_job_hides_the_others(tmp_path: Path) -> None:
 
 def test_figures_that_are_no_numbers_are_unknown(tmp_path: Path) -> None:
     write_job(tmp_path / "0", state="completed", **{"val/f1": None, "model/macs": "many", "val/score": float("nan")})
-    [job] = read_jobs(tmp_path)
-    assert (job.f1, job.macs, job.score) == (None, None, None)
+    write_job(tmp_path / "1", state="completed", **{"val/f1": True, "model/macs": float("inf"), "val/score": 10**400})
+    for job in read_jobs(tmp_path):
+        assert (job.f1, job.macs, job.score) == (None, None, None)
 
 
 def test_folders_of_sweeps_and_single_runs_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -66,6 +67,13 @@ def test_folders_of_sweeps_and_single_runs_are_read_in_the_order_of_their_number
     assert names == ["2026-01-01", "deep/er/3", "sweep/9", "sweep/10", "sweep/promoted_9"]
     assert [job.name for job in read_jobs(tmp_path / "sweep" / "9")] == ["9"]
     assert read_jobs(tmp_path / "nothing") == []
+
+
+def test_a_record_tells_the_overrides_where_hydras_are_gone_and_hidden_folders_hold_no_jobs(tmp_path: Path) -> None:
+    (write_job(tmp_path / "0", "a=1", f1=0.5) / ".hydra" / "overrides.yaml").unlink()
+    write_job(tmp_path / ".trash" / "1", "a=2", f1=0.9)
+    [job] = read_jobs(tmp_path)
+    assert job.overrides == ("a=1",)
 
 
 def test_a_resumed_run_keeps_how_it_began(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
+
 from tests.sweep_folder import write_job
 from trashlite.reports.sweep.records import read_jobs
 from trashlite.reports.sweep.table import SweepTable
@@ -38,6 +40,51 @@ def test_without_scores_the_highest_f1_is_best(tmp_path: Path) -> None:
     assert [job.name for job in table_of(tmp_path).jobs] == ["1", "0"]
     write_job(tmp_path / "2" / "0", state="completed")
     assert table_of(tmp_path / "2").best is None
+
+
+def test_among_equals_the_cheaper_is_first_and_the_floor_itself_is_reached(tmp_path: Path) -> None:
+    floor = {"state": "completed", "val/f1": 0.5}
+    for name, macs, score in (("0", 3_000_000, None), ("1", 2_000_000, None), ("2", 4_000_000, 0.9)):
+        job = write_job(tmp_path / name, **floor, **{"model/macs": macs, "val/score": score})
+        (job / ".hydra" / "config.yaml").write_text("score: {floor: 0.5}")
+    assert [job.name for job in table_of(tmp_path).jobs] == ["2", "1", "0"]
+
+
+def test_what_has_no_result_keeps_its_order(tmp_path: Path) -> None:
+    for name, f1 in (("0", 0.2), ("1", 0.9)):
+        write_job(tmp_path / name, state="pruned", **{"val/f1": f1, "model/macs": 10})
+    assert [job.name for job in table_of(tmp_path).jobs] == ["0", "1"]
+
+
+def test_other_macs_on_other_data_are_no_trade_off(tmp_path: Path) -> None:
+    for name, macs, data in (("0", 1, "a"), ("1", 1, "a"), ("2", 2, "b"), ("3", None, "b")):
+        write_job(tmp_path / name, state="completed", data=data, **{"val/f1": 0.6, "model/macs": macs})
+    assert "all jobs have the same MACs" in table_of(tmp_path).meaning
+
+
+def test_jobs_of_no_known_data_make_no_column(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", f1=0.5, data="demo")
+    write_job(tmp_path / "1", state="failed", error="no")
+    assert "data" not in table_of(tmp_path).headings
+    write_job(tmp_path / "2", f1=0.5, data="trash9")
+    assert "data" in table_of(tmp_path).headings
+
+
+def test_a_checkpoint_is_told_from_the_folder_however_that_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_job(tmp_path / "sweep" / "0", f1=0.5, checkpoint=str(tmp_path / "sweep" / "0" / "best.ckpt"))
+    monkeypatch.chdir(tmp_path)
+    table = table_of(Path("sweep"))
+    assert "0/best.ckpt" in table.cells(table.jobs[0])
+
+
+def test_short_overrides_are_shown_whole(tmp_path: Path) -> None:
+    write_job(tmp_path / "0", "a=1", "b=1", f1=0.5)
+    write_job(tmp_path / "1", "a=1", "b=2", f1=0.4)
+    table = table_of(tmp_path)
+    assert [table.overrides(job) for job in table.jobs] == ["a=1 b=1", "a=1 b=2"]
+    assert table.common == ""
 
 
 def test_long_overrides_are_cut_to_what_differs(tmp_path: Path) -> None:
