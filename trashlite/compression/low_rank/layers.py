@@ -1,21 +1,26 @@
 """Layers that can be factorised, the ways to do it, and the reasons to leave others alone."""
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import timm.layers
 import torch
 from timm.layers import Conv2dSame
 from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trashlite.compression.evaluating import evaluating
 from trashlite.errors import UserError
 
 Kind = Literal["svd", "tucker", "spatial"]
 LayerType = Literal["linear", "pointwise", "depthwise", "conv"]
 Layer = nn.Conv2d | nn.Linear
+# timm's Linear differs from torch's under torch.jit.script only.
+PLAIN = (nn.Conv2d, nn.Linear, Conv2dSame, timm.layers.Linear)
 
 # The first kind is the one of the policies that know no error; `budget` and `sensitivity` weigh them all.
 KINDS: dict[LayerType, tuple[Kind, ...]] = {
@@ -126,7 +131,7 @@ def find_layers(
         weight = layer._parameters.get("weight")
         if any(fnmatchcase(name, p) for p in patterns):
             skipped[name] = "left out by the user"
-        elif type(layer) not in (nn.Conv2d, nn.Linear, Conv2dSame):
+        elif type(layer) not in PLAIN:
             skipped[name] = f"{type(layer).__name__} is no plain layer: it may use its weight in its own way"
         elif weight is None:
             skipped[name] = "its weight is computed from other parameters"
@@ -139,3 +144,28 @@ def find_layers(
         else:
             found[name] = layer
     return found, skipped
+
+
+def read_outside(model: nn.Module, names: Iterable[str], example_input: Tensor) -> list[str]:
+    """Layers whose weight or settings are read elsewhere in the network: the chain in their place would not have them.
+
+    Args:
+        example_input: images (N, C, H, W), on the model's device.
+    """
+    twin = copy.deepcopy(model)
+    layers = {name: twin.get_submodule(name) for name in names if name}
+
+    def runs_without(names: Iterable[str]) -> bool:
+        for name in names:
+            twin.set_submodule(name, nn.Sequential(layers[name]))
+        try:
+            with evaluating(twin):
+                twin(example_input)
+        except AttributeError:
+            return False
+        finally:
+            for name in names:
+                twin.set_submodule(name, layers[name])
+        return True
+
+    return [] if runs_without(layers) else [name for name in layers if not runs_without([name])]

@@ -19,6 +19,7 @@ from trashlite.compression.low_rank.layers import (
     find_layers,
     grouped_weight,
     layer_type,
+    read_outside,
 )
 from trashlite.compression.low_rank.macs import factorised_macs
 from trashlite.compression.low_rank.plan import LayerPlan, RankPlan, check_layer
@@ -76,6 +77,9 @@ def select_ranks(
     allowed = allowed_kinds(kinds)
     costs = measure_layers(model, example_input)
     layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
+    for name in read_outside(model, layers, example_input):
+        skipped[name] = "the network reads its weight or settings elsewhere too"
+        del layers[name]
     known = {name: (moments or {}).get(name) for name in layers}
     layers = _leave_out(layers, skipped, allowed, known)
 

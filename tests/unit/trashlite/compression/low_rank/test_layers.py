@@ -1,6 +1,7 @@
 """Layers that are factorised, those left alone, and the reasons."""
 
 import pytest
+import timm
 import torch
 from timm.layers import Conv2dSame, StdConv2d
 from torch import nn
@@ -30,6 +31,7 @@ def test_every_layer_is_found_or_has_its_reason() -> None:
         {
             "good": nn.Conv2d(3, 4, 3),
             "same": Conv2dSame(3, 4, 3),
+            "timm": timm.layers.Linear(4, 4),
             "standardised": StdConv2d(3, 4, 3),
             "normed": parametrizations.weight_norm(nn.Linear(4, 4)),
             "attention": nn.MultiheadAttention(4, 2),
@@ -45,7 +47,7 @@ def test_every_layer_is_found_or_has_its_reason() -> None:
     )
     calls = {name: 1 for name, _ in model.named_modules()} | {"twice": 2, "never": 0}
     found, skipped = find_layers(model, calls, exclude=["kept*"])
-    assert list(found) == ["good", "same"]
+    assert list(found) == ["good", "same", "timm"]
     reasons = {
         "standardised": "StdConv2d",
         "normed": "ParametrizedLinear",

@@ -187,6 +187,26 @@ def test_a_given_plan_is_measured(tmp_path: Path) -> None:
         select_ranks(model, x, "plan", plan=RankPlan({"5": LayerPlan("svd", (2,))}))
 
 
+def test_a_layer_that_the_network_looks_into_is_left_alone() -> None:
+    """As EdgeNeXt does with a projection: there is no weight on the chain that would take its place."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(10, 10), nn.Linear(10, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x).to(self.second.weight.dtype))
+
+    model, x = Net(), torch.randn(1, 10)
+    plan = select_ranks(model, x, "ratio", ratio=0.2)
+    assert list(plan.layers) == ["first"]
+    assert plan.skipped == {"second": "the network reads its weight or settings elsewhere too"}
+    assert apply_plan(model, plan)(x).shape == (1, 10)
+    with pytest.raises(UserError, match="'second' cannot be factorised: the network reads its weight"):
+        select_ranks(model, x, "plan", plan=RankPlan({"second": LayerPlan("svd", (2,))}))
+
+
 def test_dead_layers_are_left_alone() -> None:
     model = nn.Sequential(nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 10, bias=False))
     nn.init.constant_(model[0].bias, -100.0)
