@@ -191,7 +191,7 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
     try:
         with torch.no_grad():
             logits = network.eval()(torch.linspace(-1, 1, math.prod(size)).view(size))
-    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError) as error:
+    except (RuntimeError, ValueError, LookupError, AttributeError, AssertionError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"The checkpoint's network does not run on images of its own size: {reason}") from error
     if not logits.isfinite().all():

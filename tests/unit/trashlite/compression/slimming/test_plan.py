@@ -102,5 +102,11 @@ def test_layers_that_do_not_fit_together() -> None:
     settings = {"backbone": backbone, "class_names": list("abcde"), "preprocessing": {"image_size": [32, 32]}}
     with pytest.raises(UserError, match="does not run on images of its own size"):
         load_network({"hyper_parameters": {**settings, "plans": plans}, "state_dict": state})
+    edgenext = {**backbone, "name": "edgenext_xx_small"}
+    ranks = {"stages.1.blocks.1.pos_embd.token_projection": {"kind": "svd", "ranks": [1]}}  # has no weight any more
+    plans = [{"ranks": {"layers": ranks}}]
+    state = {PREFIX + name: value for name, value in build_network(edgenext, 5, plans).state_dict().items()}
+    with pytest.raises(UserError, match="does not run on images of its own size"):
+        load_network({"hyper_parameters": {**settings, "backbone": edgenext, "plans": plans}, "state_dict": state})
     state = {PREFIX + name: value for name, value in build_network(backbone, 5).state_dict().items()}
     load_network({"hyper_parameters": settings, "state_dict": state})
