@@ -34,9 +34,8 @@ def slim(model: nn.Module, images: Iterable[Tensor], example: Tensor, budget: fl
     importance = channel_importance(model, graph, images)
     groups = find_groups(model, graph, importance, multiple)
     known = {name: macs for name, macs in costs.items() if name in graph.layers}
-    # What is outside of known layers, such as attention, costs the same afterwards.
-    limit = (budget * total if budget <= 1 else budget) - (total - sum(known.values()))
-    return select_channels(graph, groups, importance, known, limit)
+    limit = budget * total if budget <= 1 else budget
+    return select_channels(graph, groups, importance, known, limit, outside=total - sum(known.values()))
 
 
 def round_budgets(model: nn.Module, example: Tensor, budget: float, rounds: int) -> list[float]:

@@ -52,9 +52,10 @@ def channel_importance(model: nn.Module, graph: ChannelGraph, images: Iterable[T
                 slope = torch.zeros(len(batch), graph.count, device=batch.device)
                 for name, classes in readers.items():
                     change = seen[name].detach() * cast(Tensor, seen[name].grad)
-                    if isinstance(model.get_submodule(name), nn.Linear):
-                        change = change.movedim(-1, 1)
-                    change = change.reshape(*change.shape[:2], -1).sum(2)
+                    if not isinstance(model.get_submodule(name), nn.Linear):
+                        change = change.movedim(1, -1)
+                    # Patches or windows of an image may lie in rows of their own.
+                    change = change.reshape(len(batch), -1, len(classes)).sum(1)
                     slope.index_add_(1, classes.to(batch.device), change.to(slope.dtype))
                 total += slope.square().sum(0).cpu().double()
                 count += len(batch)

@@ -65,9 +65,9 @@ class Costs:
 
 
 def select_channels(
-    graph: ChannelGraph, groups: list[Group], importance: Tensor, macs: dict[str, int], limit: float
+    graph: ChannelGraph, groups: list[Group], importance: Tensor, macs: dict[str, int], limit: float, outside: float = 0
 ) -> ChannelPlan:
-    """Channels to keep so that the layers of `macs` together cost at most `limit`.
+    """Channels to keep so that the layers of `macs` together, and what is outside of them, cost at most `limit`.
 
     Again and again that group gives up its least important channels whose loss is smallest for the MACs it saves. A
     residual block whose inner channels are all gone goes too.
@@ -76,13 +76,14 @@ def select_channels(
         groups: of `find_groups`; `kept` is left as it ends.
         importance: of each class.
         macs: of each convolution and linear layer, all channels kept.
+        outside: MACs that cost the same afterwards, such as those of attention.
 
     Raises:
         UserError: even the narrowest network costs more.
     """
-    costs, dropped = Costs(graph, macs), list[str]()
+    costs, dropped, room = Costs(graph, macs), list[str](), limit - outside
     now = costs.macs(costs.now)
-    while now > limit:
+    while now > room:
         choices = []
         for number, group in enumerate(groups):
             if (fewer := group.fewer()) is not None:
@@ -91,7 +92,7 @@ def select_channels(
                 if left < now:
                     choices.append((float(importance[classes].sum()) / (now - left), number, fewer, left))
         if not choices:
-            raise UserError(_out_of_reach(limit, now, graph))
+            raise UserError(_out_of_reach(limit, now + outside, graph))
         _, number, fewer, now = min(choices)
         group, block = groups[number], None if fewer else groups[number].block
         costs.now = costs.changed(group.between(fewer, group.kept), -1, block)
@@ -103,7 +104,7 @@ def select_channels(
         returns = []
         for number, group in enumerate(groups):
             classes = group.between(group.kept, group.more())
-            if len(classes) and costs.macs(costs.changed(classes, 1)) <= limit:
+            if len(classes) and costs.macs(costs.changed(classes, 1)) <= room:
                 returns.append((float(importance[classes].sum()), number))
         if not returns:
             break

@@ -1,5 +1,7 @@
 """Slimming: what is dropped, what it costs, and that the budget is kept."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,8 +59,12 @@ def test_unreachable_budget_names_the_least() -> None:
 
 
 def test_what_has_to_stay_is_told_when_the_budget_is_out_of_reach() -> None:
-    with pytest.raises(UserError, match=r"have to stay.*reshape in stages.2"):
-        slim(build("efficientvit_b0"), [images()], images(1), budget=0.02)
+    model = build("efficientvit_b0")
+    with pytest.raises(UserError, match=r"have to stay.*reshape in stages.2") as caught:
+        slim(model, [images()], images(1), budget=0.02)
+    asked, least = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+)[ .]", str(caught.value))[:2])
+    assert asked == round(0.02 * macs(model))
+    assert macs(slimmed(model, least)) == least  # attention, which no channels make cheaper, included
 
 
 def test_rounds_keep_equal_shares_and_end_with_the_budget() -> None:
@@ -161,6 +167,28 @@ def test_importance_of_a_skip_is_that_of_all_its_readers() -> None:
     for handle in handles:
         handle.remove()
     torch.testing.assert_close(found, slope.square(), rtol=1e-3, atol=1e-10)
+
+
+def test_importance_is_of_each_image_however_it_is_cut_up() -> None:
+    """A layer that sees four windows of each image, as in MobileViT and MaxViT: batches give what single images do."""
+
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.wide, self.head = nn.Conv2d(3, 8, 1), nn.Linear(8, 6), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.stem(x).flatten(2).transpose(1, 2)
+            rows = self.wide(tokens.reshape(4 * len(x), -1, 8)).relu()
+            return self.head(rows).reshape(len(x), -1, 2).mean(1)
+
+    torch.manual_seed(0)
+    model, batch = Windows(), images(4, 8, 8)
+    graph = trace_channels(model, batch[:1])
+    wide = graph.layers["wide"].outputs
+    single = channel_importance(model, graph, batch.split(1))
+    assert (single[wide] > 0).any()
+    torch.testing.assert_close(channel_importance(model, graph, [batch]), single)
 
 
 def test_importance_leaves_the_network_as_it_was() -> None:
