@@ -87,9 +87,10 @@ class _Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         labelled = [tensor for tensor in _tensors((args, kwargs)) if tensor in self.labels]
-        results = [tensor for tensor in _tensors(result) if tensor.is_floating_point()]
+        name = func.__name__.strip("_")
+        written = args[0] if name == "setitem" else result
+        results = [tensor for tensor in _tensors(written) if tensor.is_floating_point()]
         if labelled and results:
-            name = func.__name__.strip("_")
             place, module = self.stack[-1]
             owner = next((self.owners[id(t)] for t in _tensors((args, kwargs)) if id(t) in self.owners), None)
             call = Call(func, args, kwargs, labelled, results, owner, isinstance(module, ROUTERS))

@@ -127,7 +127,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("relu", "relu6", "hardtanh", "clamp", "leaky_relu", "elu", "gelu", "silu", "mish"), _elementwise),
     **dict.fromkeys(("sigmoid", "hardsigmoid", "tanh", "hardswish", "softplus", "dropout"), _elementwise),
     **dict.fromkeys(("float", "to", "clone", "contiguous", "detach"), _elementwise),
-    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "pad"), _spatial),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), _spatial),
+    **dict.fromkeys(("pad", "interpolate"), _spatial),
     **dict.fromkeys(("view", "reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze"), _move),
     **dict.fromkeys(("cat", "stack", "getitem", "chunk", "split", "index_select"), _move),
 }

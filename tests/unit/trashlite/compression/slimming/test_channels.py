@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tests.unit.trashlite.compression.slimming.networks import (
     BACKBONES,
@@ -110,6 +111,18 @@ class Small(nn.Module):
         return self.last(self.middle(self, self.first(x)).mean((2, 3)))
 
 
+def in_a_buffer(x: Tensor) -> Tensor:
+    buffer = torch.zeros(len(x), x.shape[1] + 2, *x.shape[2:])
+    buffer[:, 1:-1] = x
+    return buffer
+
+
+def test_enlarged_maps_lose_channels() -> None:
+    """As the gate of GhostNetV2 does."""
+    graph = assert_slim_equals_silenced(Small(lambda net, x: F.interpolate(x, scale_factor=2) + 1))
+    assert not set(graph.layers["first"].outputs.tolist()) & set(graph.fixed)
+
+
 @pytest.mark.parametrize(
     ("middle", "width", "why"),
     [
@@ -119,6 +132,7 @@ class Small(nn.Module):
         (lambda net, x: x[:, 2:], 6, "getitem in the network"),
         (lambda net, x: x.view(1, 2, 4, *x.shape[2:]).transpose(1, 2).reshape(x.shape), 8, "view in the network"),
         (lambda net, x: x - x.mean(1, keepdim=True), 8, "mean in the network"),
+        (lambda net, x: in_a_buffer(x), 10, "setitem in the network"),
     ],
 )
 def test_what_cannot_lose_channels_says_why(middle: Any, width: int, why: str) -> None:
