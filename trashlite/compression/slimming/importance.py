@@ -1,12 +1,12 @@
 """Importance of channels: how far the logits move when a class of them goes."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from trashlite.compression.evaluating import evaluating
 from trashlite.compression.slimming.channels import ChannelGraph
 
 
@@ -41,25 +41,23 @@ def channel_importance(model: nn.Module, graph: ChannelGraph, images: Iterable[T
 
         return hook
 
-    handles = [model.get_submodule(name).register_forward_pre_hook(hook_for(name)) for name in readers]
-    try:
-        with evaluating(model):
-            for batch in images:
-                with torch.enable_grad():
-                    logits = model(batch.detach().requires_grad_())
-                    signs = torch.randint(2, logits.shape, generator=generator).mul(2).sub(1)
-                    (logits * signs.to(logits)).sum().backward(inputs=list(seen.values()))
-                slope = torch.zeros(len(batch), graph.count, device=batch.device)
-                for name, classes in readers.items():
-                    change = seen[name].detach() * cast(Tensor, seen[name].grad)
-                    if not isinstance(model.get_submodule(name), nn.Linear):
-                        change = change.movedim(1, -1)
-                    # Patches or windows of an image may lie in rows of their own.
-                    change = change.reshape(len(batch), -1, len(classes)).sum(1)
-                    slope.index_add_(1, classes.to(batch.device), change.to(slope.dtype))
-                total += slope.square().sum(0).cpu().double()
-                count += len(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    # Some networks keep tensors between calls, which cannot be copied where they have a gradient.
+    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    for name in readers:
+        twin.get_submodule(name).register_forward_pre_hook(hook_for(name))
+    for batch in images:
+        with torch.enable_grad():
+            logits = twin(batch.detach().requires_grad_())
+            signs = torch.randint(2, logits.shape, generator=generator).mul(2).sub(1)
+            (logits * signs.to(logits)).sum().backward(inputs=list(seen.values()))
+        slope = torch.zeros(len(batch), graph.count, device=batch.device)
+        for name, classes in readers.items():
+            change = seen[name].detach() * cast(Tensor, seen[name].grad)
+            if not isinstance(twin.get_submodule(name), nn.Linear):
+                change = change.movedim(1, -1)
+            # Patches or windows of an image may lie in rows of their own.
+            change = change.reshape(len(batch), -1, len(classes)).sum(1)
+            slope.index_add_(1, classes.to(batch.device), change.to(slope.dtype))
+        total += slope.square().sum(0).cpu().double()
+        count += len(batch)
     return total.masked_fill(fixed, 0) / max(count, 1)

@@ -129,7 +129,7 @@ def plan_of(graph: ChannelGraph, keep: Tensor, dropped: tuple[str, ...] = ()) ->
 
 
 def _out_of_reach(limit: float, least: float, graph: ChannelGraph) -> str:
-    reasons = "; ".join(sorted({reason for reason in graph.fixed.values() if " " in reason} - {"the classes"}))
+    reasons = "; ".join(sorted({*graph.fixed.values()} - {"the image's", "the classes"}))
     stay = f" Channels that have to stay: {reasons}." if reasons else ""
     return (
         f"A budget of {limit:,.0f} MACs is out of reach: with the fewest channels it is {least:,.0f}.{stay} "

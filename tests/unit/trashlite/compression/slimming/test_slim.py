@@ -54,7 +54,7 @@ def test_layers_keep_multiples() -> None:
 
 
 def test_unreachable_budget_names_the_least() -> None:
-    with pytest.raises(UserError, match=r"out of reach.*image_size"):
+    with pytest.raises(UserError, match=r"it is [\d,]+\. Use a smaller image_size"):
         slim(build("block_net", {"blocks": BLOCKS}), [images()], images(1), budget=10)
 
 
@@ -189,6 +189,18 @@ def test_importance_is_of_each_image_however_it_is_cut_up() -> None:
     single = channel_importance(model, graph, batch.split(1))
     assert (single[wide] > 0).any()
     torch.testing.assert_close(channel_importance(model, graph, [batch]), single)
+
+
+def test_a_network_that_keeps_tensors_can_be_copied_afterwards() -> None:
+    """As LeViT keeps the biases of its attention from one prediction to the next."""
+
+    class Keeping(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            self.kept = 2 * self.weight
+            return super().forward(x)
+
+    model = nn.Sequential(Keeping(3, 8, 1), nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    assert apply_channel_plan(model, slim(model, [images()], images(1), 0.6))(images()).shape == (8, 2)
 
 
 def test_importance_leaves_the_network_as_it_was() -> None:
