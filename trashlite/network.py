@@ -184,7 +184,10 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
         UserError: the network cannot be built, its plans leave layers that do not fit together, or it gives no numbers.
     """
     settings = checkpoint["hyper_parameters"]
-    network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("plans", ()))
+    try:
+        network = build_network(settings["backbone"], len(settings["class_names"]), settings.get("plans", ()))
+    except (RuntimeError, MemoryError) as error:
+        raise UserError(f"The checkpoint's network cannot be built: {_reason(error)}") from error
     state = checkpoint["state_dict"]
     fill(network, {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)})
     size = (1, 3, *settings["preprocessing"]["image_size"])
@@ -192,8 +195,7 @@ def load_network(checkpoint: Mapping[str, Any]) -> nn.Module:
         with torch.no_grad():
             logits = network.eval()(torch.linspace(-1, 1, math.prod(size)).view(size))
     except (RuntimeError, ValueError, LookupError, AttributeError, AssertionError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"The checkpoint's network does not run on images of its own size: {reason}") from error
+        raise UserError(f"The checkpoint's network does not run on images of its own size: {_reason(error)}") from error
     if not logits.isfinite().all():
         raise UserError("The checkpoint's network gives no finite numbers: that training diverged.")
     return network
@@ -208,5 +210,10 @@ def fill(network: nn.Module, state: Mapping[str, Any]) -> None:
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"The checkpoint's weights do not fit the network that it describes: {reason}") from error
+        raise UserError(
+            f"The checkpoint's weights do not fit the network that it describes: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -94,8 +94,8 @@ def test_plans_of_a_stranger(plans: Any) -> None:
         build_network({"name": "lcnet_035", "kwargs": {}, "pretrained": False, "weights": None}, 5, plans)
 
 
-def test_layers_that_do_not_fit_together() -> None:
-    """A convolution of four channels before a norm of one: weights that fit the plan, in a network that cannot run."""
+def test_networks_that_cannot_be() -> None:
+    """A convolution of four channels before a norm of one, a layer without what the network reads of it, too large."""
     backbone = {"name": "lcnet_035", "kwargs": {}, "pretrained": False, "weights": None}
     plans = [{"channels": {"layers": {"conv_stem": {"outputs": [0, 1, 2, 3]}, "bn1": {"outputs": [0]}}, "dropped": []}}]
     state = {PREFIX + name: value for name, value in build_network(backbone, 5, plans).state_dict().items()}
@@ -108,5 +108,8 @@ def test_layers_that_do_not_fit_together() -> None:
     state = {PREFIX + name: value for name, value in build_network(edgenext, 5, plans).state_dict().items()}
     with pytest.raises(UserError, match="does not run on images of its own size"):
         load_network({"hyper_parameters": {**settings, "backbone": edgenext, "plans": plans}, "state_dict": state})
+    vast = {**backbone, "name": "block_net", "kwargs": {"stem_size": 10**12}}
+    with pytest.raises(UserError, match=r"cannot be built:.*memory"):
+        load_network({"hyper_parameters": {**settings, "backbone": vast}, "state_dict": {}})
     state = {PREFIX + name: value for name, value in build_network(backbone, 5).state_dict().items()}
     load_network({"hyper_parameters": settings, "state_dict": state})
