@@ -56,7 +56,7 @@ def test_weights_move_macs_between_stages(network: nn.Module) -> None:
     x = torch.zeros(1, 3, 32, 48)
     patterns = [name for name in sensitivity_plans(config())[0] if name != "budget"]
     plain = select_ranks(network, x, budget=0.6)
-    assert select_ranks(network, x, budget=0.6, weights=dict.fromkeys(patterns, 4.0)) == plain
+    assert select_ranks(network, x, budget=0.6, weights=dict.fromkeys([*patterns, "*"], 4.0)) == plain
 
     def macs(stage: str, weight: float) -> int:
         plan = select_ranks(network, x, budget=0.6, weights={stage: weight})
