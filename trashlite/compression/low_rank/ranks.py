@@ -76,6 +76,9 @@ def select_ranks(
     _check_settings(policy, ratio, energy, budget, multiple, min_rank)
     allowed = allowed_kinds(kinds)
     costs = measure_layers(model, example_input)
+    for pattern in weights or {}:
+        if not any(fnmatchcase(name, pattern) for name in costs):
+            raise UserError(f"low rank: weights has {pattern!r}, which matches no layer of {', '.join(costs)}")
     layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
     for name in read_outside(model, layers, example_input):
         skipped[name] = "the network reads its weight or settings elsewhere too"

@@ -226,6 +226,7 @@ def test_dead_layers_are_left_alone() -> None:
         ({"budget": -3.0}, "budget=-3"),
         ({"budget": {"*": 0.0}}, "budget=0"),
         ({"multiple": 0}, "multiple=0"),
+        ({"weights": {"block.*": 2.0}}, r"weights has 'block\.\*', which matches no layer"),
         ({"policy": "plan"}, "needs plan="),
     ],
 )
