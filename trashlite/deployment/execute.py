@@ -98,7 +98,9 @@ def pad(x: Tensor, window: Window, shape: Shape, value: float) -> Tensor:
         )
     ]
     top, left = window.padding
-    return F.pad(x, (left, spans[1] - x.shape[3] - left, top, spans[0] - x.shape[2] - top), value=value)
+    bottom, right = (max(0, spans[0] - x.shape[2] - top), max(0, spans[1] - x.shape[3] - left))
+    # A stride above the kernel leaves out what lies at the far edges.
+    return F.pad(x, (left, right, top, bottom), value=value)[:, :, : spans[0], : spans[1]]
 
 
 def _pool(pool: Pool, x: Tensor, shape: Shape) -> Tensor:

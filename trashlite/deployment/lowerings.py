@@ -111,16 +111,18 @@ def _per_channel(other: Any, node: Node, x: Value) -> Tensor:
 
 def _binary(kind: str) -> Callable:
     def lower(tracer: Tracer, node: Node, x: Any, y: Any, alpha: float = 1) -> Value:
+        if alpha != 1:
+            raise unsupported(node, f"with alpha={alpha}")
         if not isinstance(x, Value):
             x, y = y, x
         if not isinstance(y, Value):
             constant = _per_channel(y, node, x)
             one, zero = torch.ones(1), torch.zeros(1)
-            return _affine(tracer, node, x, *((one, constant * alpha) if kind == "add" else (constant, zero)))
+            return _affine(tracer, node, x, *((one, constant) if kind == "add" else (constant, zero)))
         if x.numbers.shape[2:].numel() < y.numbers.shape[2:].numel():
             x, y = y, x
         same = x.numbers.shape == y.numbers.shape
-        if alpha != 1 or not (same or y.numbers.shape == (*x.numbers.shape[:2], 1, 1)):
+        if not (same or y.numbers.shape == (*x.numbers.shape[:2], 1, 1)):
             raise unsupported(node, f"of shapes {tuple(x.numbers.shape)} and {tuple(y.numbers.shape)}")
         return tracer.compute(Binary, node, (tracer.buffer(x, node), tracer.buffer(y, node)), kind=kind)
 

@@ -58,7 +58,7 @@ class Tracer:
         if numbers.ndim not in (2, 4) or numbers.shape[0] != 1 or bool((numbers == ZERO).any()):
             raise unsupported(node, f"of a tensor of shape {tuple(numbers.shape)}")
         planes = numbers.reshape(numbers.shape[1], -1)
-        area = planes.shape[1]
+        area, sides = planes.shape[1], (*numbers.shape[2:], 1, 1)[:2]
         starts = torch.tensor(self.starts)
         sources = torch.searchsorted(starts, planes[:, 0].contiguous(), right=True) - 1
         picked: dict[int, tuple[list[int], list[int]]] = {}
@@ -66,7 +66,8 @@ class Tracer:
             offset = int(planes[channel, 0]) - self.starts[source]
             shape = self.graph.shapes[source]
             whole = torch.arange(area) + planes[channel, 0]
-            if shape.height * shape.width != area or offset % area or not torch.equal(planes[channel], whole):
+            same = (shape.height, shape.width) == sides and offset % area == 0 and torch.equal(planes[channel], whole)
+            if not same:
                 raise unsupported(node, "of pixels that were moved about")
             taken, placed = picked.setdefault(source, ([], []))
             taken.append(offset // area)

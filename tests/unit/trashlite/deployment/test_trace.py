@@ -1,6 +1,7 @@
 """Operator lists equal the networks that they were read off."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def test_every_operator_computes_what_the_network_does() -> None:
     torch.testing.assert_close(execute(trace(network, (3, 11, 16)), images), network(images), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (7, 2), ((2, 5), (0, 1))])
+def test_strides_above_the_kernel_leave_the_far_edges_out(stride: int | tuple, padding: int | tuple) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, (3, 1), stride, padding), nn.AvgPool2d(1, 2), nn.Flatten()).eval()
+    images = torch.randn(2, 3, 3, 3)
+    with torch.no_grad():
+        expected = network(images)
+    found = execute(trace(network[:2], (3, 3, 3)), images)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
 def test_buffers_that_are_needed_at_once_share_no_place() -> None:
     graph = trace(every_operator(), (3, 11, 16))
     places, size = place(graph)
@@ -45,6 +57,27 @@ def test_an_unknown_operator_is_named_with_its_layer() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), Odd(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     with pytest.raises(UserError, match=r"aten\.sin\.default \(layer 1\)"):
         trace(network, (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: torch.relu(x.reshape(1, 3, 6, 4)), "pixels that were moved about"),
+        (lambda x: torch.add(torch.ones(1), x, alpha=2), "alpha=2"),
+        (lambda x: torch.add(x, x, alpha=2), "alpha=2"),
+    ],
+)
+def test_what_would_come_out_wrong_is_refused(change: Callable[[Tensor], Tensor], message: str) -> None:
+    class Changed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return change(self.layer(x))
+
+    with pytest.raises(UserError, match=message):
+        trace(Changed().eval(), (3, 4, 6))
 
 
 @pytest.mark.slow
