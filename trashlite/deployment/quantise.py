@@ -167,6 +167,6 @@ def check_last(graph: Graph) -> Operator:
     last = graph.operators[-1]
     shape = graph.shapes[last.output]
     linear = isinstance(last, Convolution) and last.groups == 1 and shape.height * shape.width == 1
-    if not linear or last.output != graph.result or not math.isinf(last.high):
+    if not linear or last.output != graph.result or (last.low, last.high) != (-math.inf, math.inf):
         raise UserError(f"The int8 C export wants a linear layer at the end, not {last.layer}. Export it as c.")
     return last

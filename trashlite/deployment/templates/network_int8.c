@@ -95,7 +95,7 @@ static void score(const struct convolution *l, const float *scales, const int8_t
     for (first = 0; first < outputs; first += BLOCK) {
         const int32_t start = first + block <= outputs ? first : outputs - block;
 
-        sum_pixel(l, in, 0, 0, 0, start, sum);
+        sum_pixel(l, in, -l->window.top, -l->window.left, 0, start, sum);
         for (j = 0; j < block; j++)
             logits[start + j] = (float)sum[j] * scales[start + j];
     }

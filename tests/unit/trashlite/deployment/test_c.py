@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from tests.unit.trashlite.deployment.plain import SIZES, every_operator, make_spec
 from trashlite.data.decode import decode_settings, resize
@@ -144,6 +145,26 @@ def test_int8_is_near_the_network(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits.mean(0), reference.mean(0), rtol=0, atol=0.2 * spread)
     assert made.flash_kb is not None
     assert made.flash_kb < 20
+
+
+@needs_compiler
+def test_int8_heeds_padding_in_the_last_layer(tmp_path: Path) -> None:
+    """Of the kernel only the middle lies on the one pixel."""
+    spec = make_spec(train=16)
+    layers = [nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 5, 3, padding=1), nn.Flatten()]
+    torch.manual_seed(0)
+    network = nn.Sequential(*layers).eval().requires_grad_(False)
+    c_int8.export(network, spec, tmp_path)
+    library = Library(tmp_path, spec)
+    logits = np.stack([library.logits(pixels) for pixels in spec.train.pixels])
+    expected = network(preprocess(torch.from_numpy(spec.train.pixels), spec.preprocessing))
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=0.02)
+
+
+def test_int8_wants_a_linear_layer_without_a_bound_at_the_end(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, (11, 16)), nn.Flatten(), nn.ReLU()).eval().requires_grad_(False)
+    with pytest.raises(UserError, match="wants a linear layer at the end"):
+        c_int8.export(network, make_spec(train=4), tmp_path)
 
 
 @pytest.mark.slow
