@@ -1,6 +1,7 @@
 """The shell's way to what this package does: `python -m trashlite.deployment --help`."""
 
 import argparse
+import io
 import json
 import logging
 import sys
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit code 1."""
     parsed = build_parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no UTF-8
     try:
         parsed.run(parsed)
     except KeyboardInterrupt:

@@ -97,7 +97,7 @@ def _video(text: str, path: Path) -> Source:
 
 def _camera(number: int) -> Source:
     cv2 = _opencv()
-    capture = cv2.VideoCapture(number)
+    capture = cv2.VideoCapture(min(number, 2**31 - 1))  # beyond that OpenCV knows no numbers
     if not capture.isOpened():
         raise UserError(f"There is no camera {number}, or another program has it.")
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -62,6 +63,16 @@ def test_predict_leaves_a_table_a_picture_and_a_list_of_the_unreadable(
     assert "9 images in" in said
     with Image.open("out/contact_sheet.jpg") as picture:
         assert picture.width > picture.height
+
+
+def test_an_unreadable_file_whose_name_is_no_utf8_is_told(
+    checkpoint: Path, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(tiny_root / "val" / "Glass" / "000.jpg", tmp_path / "images")
+    (tmp_path / "images" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"broken")
+    assert main(["predict", str(checkpoint), str(tmp_path / "images"), "--out", "out"]) == 0
+    assert r"unreadable: caf\udce9.jpg: not an image" in capsys.readouterr().out
 
 
 def test_calibrate_writes_beside_the_checkpoint_what_predict_uses(

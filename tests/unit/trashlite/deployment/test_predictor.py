@@ -11,7 +11,7 @@ from PIL import Image
 from trashlite.calibration import Calibration, write_calibration
 from trashlite.data.decode import BadImageError, decode, decode_settings
 from trashlite.data.preprocess import preprocess
-from trashlite.deployment.predictor import Predictor
+from trashlite.deployment.predictor import Predictor, find_device
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 
@@ -63,9 +63,11 @@ def test_what_is_no_image_is_told(predictor: Predictor, tmp_path: Path) -> None:
         predictor(b"")
 
 
-def test_no_such_device(tiny_checkpoint: Path) -> None:
-    with pytest.raises(UserError, match="There is no device 'toaster' here"):
-        Predictor.from_checkpoint(tiny_checkpoint, "toaster")
+@pytest.mark.parametrize("name", ["toaster", "meta", "mps"])  # the second exists, and gives no answers
+def test_no_such_device(name: str) -> None:
+    with pytest.raises(UserError, match=f"There is no device '{name}' here") as caught:
+        find_device(name)
+    assert len(str(caught.value)) < 300  # torch names all that it could have been built with
 
 
 def test_a_calibration_beside_the_checkpoint_is_used(

@@ -68,8 +68,9 @@ def test_a_damaged_video_and_a_camera_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(UserError, match="cannot be read"):
         open_source(str(tmp_path / "broken.mp4"))
-    with pytest.raises(UserError, match="There is no camera 97"):
-        open_source("97")
+    for number in ("97", "99999999999"):
+        with pytest.raises(UserError, match=f"There is no camera {number}"):
+            open_source(number)
 
 
 def test_without_the_package_for_videos_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
