@@ -37,7 +37,7 @@ static uint8_t *read_ppm(const char *path, int *width, int *height)
         *width = header_number(file);
         *height = header_number(file);
         if (header_number(file) == 255 && *width > 0 && *height > 0 && *width <= TRASHLITE_MAX_SIDE &&
-            *height <= TRASHLITE_MAX_SIDE) {
+            *height <= TRASHLITE_MAX_SIDE && (size_t)*height <= SIZE_MAX / 3 / (size_t)*width) {
             bytes = (size_t)*width * (size_t)*height * 3;
             rgb = malloc(bytes);
             if (rgb != NULL && fread(rgb, 1, bytes, file) != bytes) {

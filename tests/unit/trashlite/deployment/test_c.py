@@ -20,10 +20,19 @@ from trashlite.deployment.spec import ExportSpec
 from trashlite.errors import UserError
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
-needs_qemu = pytest.mark.skipif(
-    shutil.which("qemu-aarch64") is None or shutil.which("aarch64-linux-gnu-gcc") is None,
-    reason="gcc-aarch64-linux-gnu and qemu-user are not installed",
-)
+ARM = [
+    pytest.param(
+        f"{triple}-gcc",
+        emulator,
+        id=emulator,
+        marks=pytest.mark.skipif(
+            shutil.which(emulator) is None or shutil.which(f"{triple}-gcc") is None,
+            reason=f"gcc-{triple} and qemu-user are not installed",
+        ),
+    )
+    for triple, emulator in (("aarch64-linux-gnu", "qemu-aarch64"), ("arm-linux-gnueabihf", "qemu-arm"))
+]
+"""Compilers and emulators of 64 and of 32 bits."""
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -194,14 +203,18 @@ def test_ram_is_arena_pixels_and_rows_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@needs_qemu
+@pytest.mark.parametrize(("compiler", "emulator"), ARM)
 @pytest.mark.parametrize("export", [c.export, c_int8.export], ids=["float", "int8"])
-def test_arm_code_says_the_same(tmp_path: Path, export: object) -> None:
+def test_arm_code_says_the_same(tmp_path: Path, export: object, compiler: str, emulator: str) -> None:
     spec = make_spec(train=16)
     export(every_operator(), spec, tmp_path)  # type: ignore[operator]
     library = Library(tmp_path, spec)
-    program = compile_example(tmp_path, "aarch64-linux-gnu-gcc", "-O2", "-static")
+    program = compile_example(tmp_path, compiler, "-O2", "-static")
     for size in SIZES:
         _, probabilities = library.classify(noise(*size))
-        _, printed = run_example(["qemu-aarch64", str(program)], noise(*size), tmp_path)
+        _, printed = run_example([emulator, str(program)], noise(*size), tmp_path)
         np.testing.assert_allclose(printed, probabilities, rtol=0, atol=1e-5)
+    (tmp_path / "image.ppm").write_bytes(b"P6 65536 65536 255\n")  # 3 * 2^32 bytes, which 32 bits take for none
+    result = subprocess.run([emulator, program, tmp_path / "image.ppm"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "cannot be read" in result.stderr
