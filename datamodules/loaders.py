@@ -1,6 +1,7 @@
 """Loaders of cached images for a Trainer."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,8 +26,6 @@ def training_loader(
     if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
         return _loader(dataset, trainer, batch_size, num_workers, sampler=EvenOrder(dataset.targets, seed))
     sampler = EpochSampler(dataset.targets, sampling, smoothing_k, seed)
-    if trainer is not None:  # Lightning draws the first batches of a resumed run before it sets the epoch
-        sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
     size = math.ceil(len(dataset) / (trainer.world_size if trainer else 1))
     # BatchNorm cannot train on one image: a last batch of one is dropped, any other image is seen.
     drop_last = size > batch_size and size % batch_size == 1
@@ -42,10 +41,21 @@ def evaluation_loader(dataset: CachedImages, trainer: Trainer | None, batch_size
     return _loader(dataset, trainer, batch_size, num_workers, **options)
 
 
+class LateLoader(DataLoader):
+    """DataLoader that begins an epoch when its first batch is asked for.
+
+    Lightning makes the iterator of a resumed run before it knows the epoch, and workers would at once be given the
+    images of the first one.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
 def _loader(
     dataset: CachedImages, trainer: Trainer | None, batch_size: int, num_workers: int, **options: Any
 ) -> DataLoader:
-    return DataLoader(
+    return LateLoader(
         dataset,
         batch_size=batch_size,
         num_workers=num_workers,

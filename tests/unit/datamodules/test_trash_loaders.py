@@ -53,7 +53,10 @@ def test_a_single_training_image_is_kept(tmp_path: Path, render_root: Callable, 
     assert [len(batch["image"]) for batch in loader] == [1]
 
 
-def test_lightning_moves_the_sampler_on_with_the_epoch(tiny_root: Path, build: Callable) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_epochs_have_their_own_order_also_after_a_resume(
+    tiny_root: Path, tmp_path: Path, build: Callable, num_workers: int
+) -> None:
     class Recorder(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -66,17 +69,25 @@ def test_lightning_moves_the_sampler_on_with_the_epoch(tiny_root: Path, build: C
             return self.layer(batch["image"].mean().view(1, 1)).sum()
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
+            assert self.trainer.estimated_stepping_batches  # as a schedule asks: Lightning makes the loader then
             return torch.optim.SGD(self.parameters(), lr=0.0)
 
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    datamodule = build(tiny_root, batch_size=10)
-    recorder = Recorder()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice about workers
-        trainer = pl.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **quiet)
-        trainer.fit(recorder, datamodule=datamodule)
-    loader = build(tiny_root, batch_size=10).train_dataloader()
-    for epoch in range(2):
-        loader.sampler.set_epoch(epoch)
-        assert recorder.seen[epoch] == list(loader.sampler)
-    assert recorder.seen[0] != recorder.seen[1]
+    def fit(epochs: int, checkpoint: Path | None = None) -> dict[int, list[int]]:
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", enable_model_summary=False, **quiet)
+        recorder = Recorder()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's advice about workers
+            datamodule = build(tiny_root, batch_size=10, num_workers=num_workers)
+            trainer.fit(recorder, datamodule=datamodule, ckpt_path=checkpoint)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        return recorder.seen
+
+    sampler = build(tiny_root, batch_size=10).train_dataloader().sampler
+    expected = {}
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        expected[epoch] = list(sampler)
+    assert expected[0] != expected[1]
+    assert fit(2) == {epoch: expected[epoch] for epoch in (0, 1)}
+    assert fit(3, tmp_path / "last.ckpt") == {2: expected[2]}
