@@ -42,7 +42,7 @@ class ModelCheckpoint(Part):
 
 
 class EarlyStopping(Part):
-    targets: ClassVar = ("pytorch_lightning.callbacks.EarlyStopping",)
+    targets: ClassVar = ("callbacks.early_stopping.EarlyStopping",)
 
     monitor: EpochFigure
     mode: Mode
