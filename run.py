@@ -102,7 +102,6 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     from lightning_modules.job.parts import create_datamodule, create_loggers
     from lightning_modules.job.stages import evaluate, fit
     from lightning_modules.job.warning_filters import silence
-    from loggers.wandb import log_summary, wandb_location
     from trashlite.network import read_checkpoint
     from trashlite.reports.run_record import select_objective, show_summary
     from trashlite.threads import set_threads
@@ -131,12 +130,7 @@ def run(cfg: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], float | 
     if not is_first_process():
         return {}, None
     record = evaluate(cfg, datamodule, loggers, checkpoint)
-    record |= {"minutes": (time.monotonic() - started) / 60, "folder": cfg.output_dir}
-    record["data"] = str(Path(cfg.datamodule.root).resolve())
-    if datamodule.relabelled:
-        record["relabel"] = datamodule.relabelled
-    record["wandb"] = wandb_location(loggers)
-    log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
+    record["minutes"] = (time.monotonic() - started) / 60
     # A run that keeps no image for validation lacks figures of val; a search needs all of its own.
     names = [name for name in cfg.objective if name in record or datamodule.has_val or is_trial()]
     objective = select_objective(names, record) if cfg.fit and names else None

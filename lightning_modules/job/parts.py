@@ -130,19 +130,26 @@ def without_choice(cfg: DictConfig) -> DictConfig:
 
 
 def create_trainer(
-    cfg: DictConfig, loggers: list[Logger], late: Mapping[str, dict[str, Any]] | None = None, **settings: Any
+    cfg: DictConfig,
+    loggers: list[Logger],
+    late: Mapping[str, dict[str, Any]] | None = None,
+    *,
+    has_val: bool = True,
+    **settings: Any,
 ) -> Trainer:
-    """Trainer with fresh callbacks.
+    """Trainer with fresh callbacks, whose checkpoints keep `cfg`.
 
     Args:
         late: arguments of callbacks, by their name, that are only known by now.
+        has_val: there are images to validate on.
         settings: of the trainer, in place of those of `cfg`.
     """
+    plugins = [RunCheckpointIO(OmegaConf.to_container(cfg, resolve=False))]  # type: ignore[arg-type]
+    if not has_val:
+        cfg = without_choice(cfg)
     callbacks = [
         create(cfg, f"callbacks.{name}", **(late or {}).get(name, {})) for name, node in cfg.callbacks.items() if node
     ]
     if not loggers:  # there is nobody to tell
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
-    config: Any = OmegaConf.to_container(cfg, resolve=False)
-    plugins = [RunCheckpointIO(config)]
     return create(cfg, "trainer", callbacks=callbacks, logger=loggers, plugins=plugins, **settings)

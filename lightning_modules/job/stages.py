@@ -10,7 +10,8 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from datamodules.trash import TrashDataModule
 from lightning_modules.classifier import TrashClassifier
 from lightning_modules.job.devices import check_devices, first_device, go_on_alone
-from lightning_modules.job.parts import create_module, create_trainer, without_choice
+from lightning_modules.job.parts import create_module, create_trainer
+from loggers.wandb import log_summary, wandb_location
 from trashlite.compression import RankPlan, count_macs, fold_batchnorm
 from trashlite.errors import UserError
 from trashlite.network import read_plans
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 def fit(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]) -> str:
     """Train; return the path of the best checkpoint, with `datamodule.split=all` the last."""
     model = create_module(cfg, datamodule)
-    trainer = create_trainer(cfg if datamodule.has_val else without_choice(cfg), loggers)
+    trainer = create_trainer(cfg, loggers, has_val=datamodule.has_val)
     check_devices(trainer)
     trainer.ckpt_path = cfg.resume  # as an argument of `fit` it would come too late for `setup` of callbacks
     trainer.fit(model, datamodule=datamodule)
@@ -55,7 +56,11 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         **model.preprocessing,
         "fold_batchnorm": cfg.fold_batchnorm,
         "checkpoint": checkpoint,
+        "folder": cfg.output_dir,
+        "data": str(datamodule.root.resolve()),
     }
+    if datamodule.relabelled:
+        record["relabel"] = datamodule.relabelled
     if ranks := [plan for plan in read_plans(model.hparams["plans"]) if isinstance(plan, RankPlan)]:
         record["low_rank"] = {"macs_before": ranks[0].macs_before, "macs_after": ranks[-1].macs_after}
     if cfg.fit and not datamodule.has_val:
@@ -83,7 +88,8 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         "model/flop_counter_macs": report.flop_counter_macs,
         "model/params": report.params,
     }
-    return record
+    log_summary(loggers, {name: value for name, value in record.items() if "/" in name})
+    return {**record, "wandb": wandb_location(loggers)}
 
 
 def export(

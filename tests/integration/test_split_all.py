@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.harness import weights
+from tests.harness import assert_same_weights, stop_after, weights
 from trashlite.errors import UserError
 
 Run = Callable[..., dict[str, Any]]
@@ -40,6 +40,14 @@ def test_all_images_train_for_a_fixed_number_of_epochs(
     assert_same_network(Path(record["checkpoint"]), tmp_path / "out" / "checkpoints" / "last.ckpt")
     assert "Nothing is measured" in caplog.text
     assert not (tmp_path / "out" / "val_predictions.csv").exists()
+
+
+def test_a_stopped_training_on_all_images_goes_on(quick_run: Run, tmp_path: Path) -> None:
+    settings = ["datamodule.split=all", "test=false", "predict=false"]
+    quick_run(*settings, "trainer.max_epochs=2", folder="whole")
+    stop_after(quick_run, settings, epochs=1, of=2)
+    quick_run(f"resume={tmp_path / 'stopped' / 'checkpoints' / 'last.ckpt'}", folder="stopped", bare=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_a_network_of_all_images_is_not_judged_by_them(
