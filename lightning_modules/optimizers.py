@@ -1,6 +1,7 @@
 """Optimizer and learning rate schedule of a training, by timm's names."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,9 +89,9 @@ def count_steps(trainer: Trainer) -> float:
 
 def check_max_steps(trainer: Trainer) -> None:
     """Training must reach a validation, by which the best checkpoint is chosen."""
-    steps, epoch = trainer.max_steps, trainer.num_training_batches / trainer.accumulate_grad_batches
+    steps, epoch = trainer.max_steps, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     if 0 <= steps < epoch:
         raise UserError(
-            f"trainer.max_steps={steps} ends before the first validation, after {epoch:.0f} steps. For a short "
+            f"trainer.max_steps={steps} ends before the first validation, after {epoch} steps. For a short "
             "trial: trainer.max_epochs=1 +trainer.limit_train_batches=0.1."
         )

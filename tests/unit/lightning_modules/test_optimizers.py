@@ -55,6 +55,21 @@ def test_what_does_not_work_is_told(name: str, kwargs: dict[str, Any], words: st
         optimizer(name, **kwargs)
 
 
+def training(**changes: Any) -> Any:
+    """What a schedule asks of a Trainer: 30 epochs of 10 steps."""
+    settings = {"max_epochs": 30, "max_steps": -1, "estimated_stepping_batches": 300, "num_training_batches": 10}
+    settings |= {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "32-true"}
+    return SimpleNamespace(**settings | changes)
+
+
+def test_training_that_ends_within_its_first_epoch_is_told_how_long_that_is() -> None:
+    made = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    five_batches = {"num_training_batches": 5, "accumulate_grad_batches": 2}
+    with pytest.raises(UserError, match=r"max_steps=2 ends before the first validation, after 3 steps"):
+        create_scheduler(made, settings("scheduler", "cosine"), training(max_steps=2, **five_batches))
+    create_scheduler(made, settings("scheduler", "cosine"), training(max_steps=3, **five_batches))
+
+
 def options(group: str) -> list[str]:
     return sorted(path.stem for path in (PROJECT / "conf" / group).glob("*.yaml"))
 
@@ -67,15 +82,7 @@ def settings(group: str, option: str) -> dict[str, Any]:
 @pytest.mark.parametrize("schedule", options("scheduler"))
 def test_every_shipped_optimizer_and_schedule_lasts_as_long_as_training(option: str, schedule: str) -> None:
     chosen = settings("optimizer", option)
-    trainer: Any = SimpleNamespace(
-        max_epochs=30,
-        max_steps=-1,
-        estimated_stepping_batches=300,
-        num_training_batches=10,
-        accumulate_grad_batches=1,
-        gradient_clip_val=None,
-        precision="32-true",
-    )
+    trainer = training()
     made = create_optimizer(nn.Linear(2, 2), chosen, trainer)
     scheduler = create_scheduler(made, settings("scheduler", schedule), trainer)
     rates = []

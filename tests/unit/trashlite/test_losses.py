@@ -17,7 +17,7 @@ from trashlite.losses import LOSSES, create_loss
 CONFIGS = sorted(Path(__file__).parents[3].joinpath("conf/loss").glob("*.yaml"))
 COUNTS = [100, 10, 40, 5]
 WEIGHTS = [0.5, 2.0, 1.0, 3.0]
-F1_CE = [{"name": "soft_f1", "weight": 1.0}, {"name": "cross_entropy", "weight": 0.25}]
+F1_CE = [{"name": "soft_f1"}, {"name": "cross_entropy", "weight": 0.25}]
 EVERY_LOSS: list[dict[str, Any]] = [
     {"name": "cross_entropy"},
     {"name": "cross_entropy", "label_smoothing": 0.2, "class_weights": WEIGHTS},
@@ -112,6 +112,14 @@ def test_focal_has_a_finite_gradient_at_certainty(gamma: float) -> None:
     assert logits.grad[1].tolist() == pytest.approx([0.5, -0.5])
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_of_nearly_certain_images(gamma: float) -> None:
+    rest = 1e-5  # probability of the other class, of which float32 has two digits
+    logits = torch.tensor([[-math.log(rest / (1 - rest)), 0.0]])
+    loss = create_loss({"name": "focal", "gamma": gamma}, [1, 1])(logits, torch.tensor([0]))
+    assert loss.item() == pytest.approx(-(rest**gamma) * math.log1p(-rest), rel=0.02)
+
+
 @pytest.mark.parametrize(("tau", "counts"), [(0.0, COUNTS), (1.0, [7, 7, 7, 7])], ids=["tau 0", "equal"])
 def test_logit_adjusted_without_adjustment_is_cross_entropy(
     batch: tuple[Tensor, Tensor], tau: float, counts: list[int]
@@ -140,6 +148,16 @@ def test_soft_f1_of_perfect_predictions_is_zero(target: list[int]) -> None:
     loss = create_loss({"name": "soft_f1"}, COUNTS)
     assert loss(50 * F.one_hot(classes, 4), classes).item() == pytest.approx(0, abs=1e-6)
     assert loss(50 * F.one_hot((classes + 1) % 4, 4), classes).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_soft_f1_without_any_probability_of_an_absent_class_is_finite() -> None:
+    classes = torch.tensor([0, 1])
+    logits = (1000.0 * F.one_hot(classes, 4)).requires_grad_()
+    loss = create_loss({"name": "soft_f1"}, COUNTS)(logits, classes)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("class_weights", "expected"), [(None, 0.375), ([3, 1], 0.3125)])
@@ -221,6 +239,8 @@ def test_every_loss_has_a_config() -> None:
         ({"name": "soft_f1", "class_weights": [1, 2, -3, 1]}, "class_weights=-3 must be at least 0"),
         ({"name": "soft_f1", "class_weights": [0, 0, 0, 0]}, "all 0"),
         ({"name": "soft_f1", "class_weights": "inverse"}, "'inverse' is none of: null, balanced"),
+        ({"name": "soft_f1", "class_weights": 2.0}, "2.0 is none of: null, balanced"),
+        ({"name": "sum", "terms": 2}, "at least one loss"),
         ({"name": "sum"}, "sum needs the setting terms"),
         ({"name": "sum", "terms": []}, "at least one loss"),
         ({"name": "sum", "terms": ["soft_f1"]}, "at least one loss"),

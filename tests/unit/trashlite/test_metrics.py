@@ -37,6 +37,8 @@ def noisy_labels(size: int, accuracy: float, num_classes: int = 9, seed: int = 0
         (0.8, 13_863_553 / 2, 0.5 + (1 - 0.8 / 0.8342)),
         (0.8342, 13_863_553, 1.0),
         (0.9171, 0, (1 - 0.9171 / 0.8342) / 2),
+        (1.0, 0, (1 - 1 / 0.8342) / 2),
+        (0.0, 0, 1.0),
     ],
 )
 def test_competition_score_known_values(f1: float, macs: float, score: float) -> None:
@@ -156,7 +158,7 @@ def test_bootstrap_interval_covers_the_f1_of_the_population() -> None:
 
 def test_bootstrap_without_mistakes_is_certain() -> None:
     classes = np.repeat(np.arange(3), 50)
-    result = bootstrap_f1(counts(classes, classes, 3))
+    result = bootstrap_f1(counts(classes, classes, 3), floor=1.0)  # which is reached by being equal
     assert (result.f1, result.low, result.high, result.p_above_floor) == (1, 1, 1, 1)
 
 

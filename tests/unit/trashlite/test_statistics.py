@@ -63,6 +63,12 @@ def test_paired_difference_against_scikit_learn_and_drawn_images() -> None:
     assert difference.macro[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.012)
 
 
+def test_a_difference_of_several_seeds_is_that_of_their_means() -> None:
+    a, b = np.stack([AFTER, TARGETS]), np.stack([BEFORE, np.zeros_like(TARGETS)])
+    one, other = (np.mean([f1_score(TARGETS, each, average=None) for each in group], axis=0) for group in (a, b))
+    assert [each.value for each in f1_difference(TARGETS, a, b, 3).classes] == pytest.approx(one - other)
+
+
 def test_pairing_makes_the_difference_narrower_than_two_separate_intervals() -> None:
     paired = f1_difference(TARGETS, AFTER[None], BEFORE[None], 3).macro
     one, other = (f1_intervals(TARGETS, each[None], 3, seed=seed).macro for seed, each in enumerate((AFTER, BEFORE)))
