@@ -1,9 +1,13 @@
-"""Lightning's W&B logger for a run that it can never stop, however W&B fails."""
+"""Lightning's W&B logger for a run that it can never stop, however W&B fails.
+
+Long by the ways in which it does.
+"""
 
 import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +22,6 @@ from trashlite.errors import UserError
 log = logging.getLogger(__name__)
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-MODES = get_args(Mode)
 QUIET = {
     "silent": True,
     "console": "off",
@@ -67,14 +70,15 @@ class TolerantWandbLogger(WandbLogger):
         return super().experiment
 
     def _start(self) -> Any:
+        # Reports on W&B's own errors, which tell of the machine, and on a server that fails of themselves as errors.
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         mode, reason = choose_mode(self._mode)
         for attempt in dict.fromkeys((mode, "offline", "disabled")):
-            init = {**self._wandb_init, "mode": attempt, "resume": None}
-            if attempt == "online":
-                init["resume"] = "allow" if self._id else None
-            else:  # without a server there is only W&B's own process to wait for, and the machine may be busy
+            goes_on = attempt == "online" and self._id
+            init = {**self._wandb_init, "mode": attempt, "resume": "allow" if goes_on else None}
+            if attempt != "online":  # there is only W&B's own process to wait for, and the machine may be busy
                 init["settings"] = {key: value for key, value in init["settings"].items() if key != "init_timeout"}
             try:
                 run = wandb.init(**init)
@@ -84,15 +88,11 @@ class TolerantWandbLogger(WandbLogger):
                 reason = f"could not start {attempt}"
                 if isinstance(error, ConnectionError):  # the service of an earlier job died
                     restart_service()
+        where = ""
         if attempt == "online":  # offline, W&B warns when it is asked for an address
-            self.location = run.url
+            self.location, where = run.url, f", {run.url}"
         elif attempt == "offline":
-            self.location = str(Path(run.dir).parent)
-        where = f", {run.url}" if attempt == "online" else ""
-        if attempt == "offline":  # the parts of a run that was resumed are uploaded together
-            logs = sorted(Path(run.dir).parents[1].glob(f"*/run-{run.id}.wandb"))
-            parts = dict.fromkeys(os.path.relpath(path.parent) for path in logs if not path.parent.is_symlink())
-            where = f"; upload with: {wandb_command()} sync {' '.join(parts)}"
+            self.location, where = str(Path(run.dir).parent), f"; upload with: {upload_command(run)}"
         log.info("W&B: %s (%s)%s", attempt, reason, where)
         return run
 
@@ -178,11 +178,16 @@ def finish_wandb(exit_code: int = 0) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is None or wandb.run is None:
         return
+    run, started = wandb.run, time.monotonic()
     try:
         wandb.finish(exit_code=exit_code)
     except Exception as error:
         log.warning("W&B could not close its run (%s).", first_line(error))
         restart_service()
+        return
+    seconds = run.settings.finish_timeout
+    if time.monotonic() - started >= seconds:
+        log.warning("W&B did not take all in %.0f s. Upload the rest with: %s", seconds, upload_command(run))
 
 
 def restart_service() -> None:
@@ -213,6 +218,13 @@ def wandb_id() -> str | None:
     return None if wandb is None or wandb.run is None or wandb.run.disabled else wandb.run.id
 
 
+def upload_command(run: Any) -> str:
+    """Command that uploads what W&B's server has not got, of a run that was resumed all parts together."""
+    logs = sorted(Path(run.dir).parents[1].glob(f"*/run-{run.id}.wandb"))
+    parts = dict.fromkeys(os.path.relpath(path.parent) for path in logs if not path.parent.is_symlink())
+    return f"{wandb_command()} sync {' '.join(parts)}"
+
+
 def wandb_command() -> str:
     """`wandb` as a shell finds it from here."""
     beside = Path(sys.executable).with_name("wandb")
@@ -225,8 +237,8 @@ def requested_mode(mode: str) -> str:
     if mode == "auto" and os.environ.get("WANDB_MODE"):
         source, given = "WANDB_MODE", os.environ["WANDB_MODE"]
     found = {"run": "online", "dryrun": "offline"}.get(given, given)
-    if found not in MODES:
-        raise UserError(f"{source}={given!r}: choose one of {', '.join(MODES)}.")
+    if found not in get_args(Mode):
+        raise UserError(f"{source}={given!r}: choose one of {', '.join(get_args(Mode))}.")
     return found
 
 

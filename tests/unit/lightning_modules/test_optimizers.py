@@ -56,7 +56,7 @@ def test_what_does_not_work_is_told(name: str, kwargs: dict[str, Any], words: st
 
 
 def training(**changes: Any) -> Any:
-    """What a schedule asks of a Trainer: 30 epochs of 10 steps."""
+    """Stand-in for a Trainer, as far as a schedule asks it: 30 epochs of 10 steps."""
     settings = {"max_epochs": 30, "max_steps": -1, "estimated_stepping_batches": 300, "num_training_batches": 10}
     settings |= {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "32-true"}
     return SimpleNamespace(**settings | changes)

@@ -1,4 +1,5 @@
 import gc
+import json
 import logging
 import os
 import signal
@@ -6,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -28,6 +31,7 @@ from loggers.wandb import (
     wandb_command,
     wandb_location,
 )
+from tests.harness import HANGS
 from tests.wandb_reader import find_offline_runs, read_offline_run
 from trashlite.errors import UserError
 
@@ -171,6 +175,70 @@ def test_a_server_that_does_not_answer_means_offline(
     assert run.values("a") == [1]
     assert [level for level, _ in said(caplog)] == ["WARNING", "INFO"]
     assert "W&B: offline (could not start online)" in said(caplog)[1][1]
+
+
+class DyingServer(BaseHTTPRequestHandler):
+    """W&B's server as far as a run needs it to begin, which then answers nothing any more."""
+
+    protocol_version = "HTTP/1.1"
+    dead: Event
+
+    def do_POST(self) -> None:
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.dead.is_set():
+            self.dead.wait()
+            self.close_connection = True
+            return
+        project = {"id": "p", "name": "trashlite", "entity": {"id": "e", "name": "me"}}
+        data = {}
+        if b"upsertBucket" in request:
+            name = json.loads(request)["variables"]["name"]
+            bucket = {"id": "r", "name": name, "displayName": name, "config": "{}", "project": project}
+            data = {"upsertBucket": {"bucket": bucket, "inserted": True}}
+        answer = json.dumps({"data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def dying_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Event that ends the answers of the server that WANDB_BASE_URL names."""
+    dead = Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (DyingServer,), {"dead": dead}))
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    yield dead
+    server.shutdown()
+
+
+def test_a_server_that_dies_stops_neither_this_job_nor_the_next(
+    tmp_path: Path, dying_server: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "loggers.wandb")
+    first = job(tmp_path / "0", init_timeout=HANGS, finish_timeout=1)
+    first.log_metrics({"a": 1})
+    dying_server.set()
+    first.log_metrics({"a": 2})
+    finish_wandb(1)
+    [log_file] = (tmp_path / "0").rglob("run-*.wandb")
+    run = read_offline_run(log_file.parent)
+    assert (run.values("a"), run.exit_code) == ([1, 2], 1)
+    assert said(caplog)[-1] == (
+        "WARNING",
+        f"W&B did not take all in 1 s. Upload the rest with: {wandb_command()} sync {os.path.relpath(log_file.parent)}",
+    )
+
+    job(tmp_path / "1", init_timeout=0.5).log_metrics({"a": 3})
+    finish_wandb(0)
+    [folder] = find_offline_runs(tmp_path / "1")
+    run = read_offline_run(folder)
+    assert (run.values("a"), run.exit_code) == ([3], 0)
 
 
 def test_only_a_server_is_waited_for_impatiently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
