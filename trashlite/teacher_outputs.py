@@ -129,7 +129,7 @@ def _logits(
     row = torch.from_numpy(rows).to(device)
     keys = image_keys(source.seed, torch.full_like(row, view), row)
     shown = augment(torch.from_numpy(source.images[rows]).to(device), source.augmentation, keys, preprocessing)
-    logits = teacher(shown).float()
+    logits = teacher(shown)
     if not torch.isfinite(logits).all():
         raise UserError("The teacher's outputs are not finite: is its checkpoint whole, and trained?")
     return logits.cpu().numpy()

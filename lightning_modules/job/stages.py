@@ -44,7 +44,7 @@ def evaluate(cfg: DictConfig, datamodule: TrashDataModule, loggers: list[Logger]
         raise UserError(f"There is nothing to predict: {datamodule.root / 'test' / 'NoLabel'} holds no images.")
     # A trainer of its own: callbacks of fit, such as the moving average, hold other weights. Of one process: several
     # would each see a share of the images.
-    alone = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}
+    alone: dict[str, Any] = {"devices": first_device(cfg.trainer.devices), "num_nodes": 1, "strategy": "auto"}
     source = {"checkpoint": checkpoint}
     trainer = create_trainer(cfg, loggers, {"calibration": source, "submission": source}, **alone)
     model = TrashClassifier.load_from_checkpoint(checkpoint)

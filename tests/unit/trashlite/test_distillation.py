@@ -43,6 +43,7 @@ def test_feature_loss_by_hand() -> None:
     # Of other width: cosines (1 1; 1 1) against (1 0; 0 1)
     one = torch.tensor([[3.0], [5.0]])
     torch.testing.assert_close(feature_loss(one, wanted), torch.tensor(2 / 2))
+    assert feature_loss(features, torch.zeros(2, 2)).isfinite()
 
 
 def test_standardised_divergence_knows_relations_only() -> None:

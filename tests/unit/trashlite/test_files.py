@@ -1,7 +1,9 @@
 """Files appear whole or not at all."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +22,16 @@ def test_text_and_odd_file_names_come_back(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "list.txt").read_bytes() == "한글 caf".encode() + b"\xe9.jpg\n"
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_failed_write_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     path = tmp_path / "list.txt"
     write_text(path, "old")
 
     def full(self: Path, *args: object, **kwargs: object) -> None:
         os.close(os.open(self, os.O_CREAT | os.O_WRONLY))
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match="disk is full"):
@@ -66,6 +71,17 @@ def test_what_a_killed_process_left_is_removed_and_a_running_one_keeps_its_file(
     of_this_process.touch()
     write_text(tmp_path / "list.txt", "whole")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "list.txt", of_this_process])
+
+
+def test_a_file_that_a_process_of_another_user_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(process: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbid)
+    theirs = tmp_path / f".list.txt.{socket.gethostname()}.1.tmp"
+    theirs.touch()
+    write_text(tmp_path / "list.txt", "mine")
+    assert theirs.exists()
 
 
 def test_a_folder_takes_its_place_when_complete_and_else_leaves_the_old_one(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from trashlite.overrides import REMOVED, parse_override, to_override
         ("~callbacks.ema", "callbacks.ema", REMOVED),
         ("a='[x, y]'", "a", "[x, y]"),
         ("a=[ir_r1,'b c',2]", "a", "[ir_r1,'b c',2]"),
+        ("a='it\\'s'", "a", "it's"),
         ("a=true", "a", "true"),
         ("a=", "a", ""),
         ("a=b=c", "a", "b=c"),
@@ -62,6 +63,7 @@ def test_an_override_has_a_key_and_a_value(override: str, key: str, value: objec
         [],
         [1, "a b", None],
         ["cn_r1_k1", ["x,y"]],
+        {"a:b": 1, "x=y": 2, "c,d": 3, "{e}[f](g)": 4, "h\\": 5, "i j": 6},
         {"a": 1, "optimizer.lr": 0.1, "b c": ["d"], "x/y@z": {"e": True}},
     ],
 )

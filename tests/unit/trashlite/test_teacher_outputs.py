@@ -1,5 +1,6 @@
 import copy
 import errno
+import io
 import itertools
 import os
 import re
@@ -8,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,7 +19,14 @@ from datamodules.trash import TrashDataModule
 from lightning_modules.distiller import training_images
 from tests.harness import HANGS
 from trashlite import teacher_outputs as module
-from trashlite.data.augmentation import BatchAugmentation, ColourJitter, Mixing, RandomErasing, RandomGeometry
+from trashlite.data.augmentation import (
+    BatchAugmentation,
+    ColourJitter,
+    Mixing,
+    RandomCamera,
+    RandomErasing,
+    RandomGeometry,
+)
 from trashlite.errors import UserError
 from trashlite.teacher_outputs import teacher_outputs
 
@@ -107,7 +116,13 @@ def test_a_second_run_asks_nothing_and_more_views_only_for_themselves(situation:
     assert situation.ask(situation.datamodule(views=1))[1] == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"PK no archive", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'shape': (3,"])
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK no archive", npy(np.zeros(3))[:-60], npy(np.zeros((3, 3)))])
 def test_a_damaged_file_is_computed_anew(situation: Situation, content: bytes) -> None:
     first, _ = situation.ask(situation.datamodule(views=2))
     (file,) = (situation.folder / "cache").glob("teacher-*/0001.npy")
@@ -131,7 +146,9 @@ def test_another_part_of_the_images_asks_only_for_what_is_new(situation: Situati
     assert outputs[:, fold.train_dataset.images.rows].isfinite().all()
 
 
-def test_whatever_changes_the_outputs_has_them_computed_anew(situation: Situation, tmp_path: Path) -> None:
+def test_whatever_changes_the_outputs_has_them_computed_anew(
+    situation: Situation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, _ = situation.ask(situation.datamodule())
     for options in (
         {"seed": 1},
@@ -149,6 +166,8 @@ def test_whatever_changes_the_outputs_has_them_computed_anew(situation: Situatio
     turned = {**PREPROCESSING, "image_size": [24, 16]}
     assert situation.ask(situation.datamodule(), preprocessing=turned)[1] == 48
     assert situation.ask(situation.datamodule(batch_size=7, image_size=(10, 10)))[1] == 0  # the student's affair
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    assert situation.ask(situation.datamodule())[1] == 48
 
 
 def test_a_data_set_copied_anew_asks_nothing_and_other_pixels_ask_again(situation: Situation, tmp_path: Path) -> None:
@@ -218,10 +237,11 @@ def test_two_at_once_ask_once(situation: Situation, monkeypatch: pytest.MonkeyPa
     assert torch.equal(found[0][:, :24], found[1][:, :24])
 
 
-def test_mixing_comes_after_and_changes_no_outputs(situation: Situation) -> None:
+def test_mixing_and_the_camera_come_after_and_change_no_outputs(situation: Situation) -> None:
     plain, _ = situation.ask(situation.datamodule())
     augmentation = copy.deepcopy(situation.datamodule().augmentation)
     augmentation.mixing = Mixing(mixup=0.2, cutmix=1.0)
+    augmentation.camera = RandomCamera(noise=0.2)
     mixed, asked = situation.ask(situation.datamodule(augmentation=augmentation))
     assert torch.equal(mixed.nan_to_num(), plain.nan_to_num())
     assert asked == 0
@@ -248,6 +268,15 @@ def test_a_full_disk_is_told(situation: Situation, monkeypatch: pytest.MonkeyPat
         situation.ask(situation.datamodule())
     (folder,) = (situation.folder / "cache").glob("teacher-*")
     assert [file.name for file in folder.iterdir()] == [".lock"]
+
+
+def test_a_place_that_cannot_be_written_is_told(situation: Situation) -> None:
+    situation.ask(situation.datamodule())
+    (folder,) = (situation.folder / "cache").glob("teacher-*")
+    shutil.rmtree(folder)
+    folder.touch()
+    with pytest.raises(UserError, match=r"Cannot write the teacher's outputs into .*datamodule\.cache_dir=PATH"):
+        situation.ask(situation.datamodule())
 
 
 def test_the_time_it_took_is_told(situation: Situation, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trashlite import threads
-from trashlite.threads import SlowdownWatch, available_threads, set_threads, use_fastest_threads
+from trashlite.threads import ROUNDS, SlowdownWatch, available_threads, one_thread, set_threads, use_fastest_threads
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +20,10 @@ class Machine:
     def __init__(self, seconds: dict[int, float]) -> None:
         self.seconds = seconds
         self.now = 0.0
+        self.steps = 0
 
     def step(self) -> None:
+        self.steps += 1
         self.now += self.seconds[torch.get_num_threads()]
 
     def clock(self) -> float:
@@ -46,6 +48,22 @@ def test_threads_double_while_that_gains(seconds: dict[int, float], most: int, c
     assert {count: time for count, time in found.items() if time} == pytest.approx(
         {count: seconds[count] for count in found} if most > 1 else {}
     )
+
+
+def test_threads_that_make_it_many_times_slower_are_tried_no_longer_than_to_be_sure() -> None:
+    hopeless = Machine({1: 1.0, 2: 30.0})
+    use_fastest_threads(hopeless.step, 2, clock=hopeless.clock)
+    assert hopeless.steps == 2 + 2 * 2  # a first one of each, and two rounds
+    slow = Machine({1: 1.0, 2: 2.0})
+    use_fastest_threads(slow.step, 2, clock=slow.clock)
+    assert slow.steps == 2 + 2 * ROUNDS
+
+
+def test_one_thread_is_for_a_while() -> None:
+    torch.set_num_threads(3)
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize(
