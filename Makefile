@@ -26,7 +26,9 @@ DEPLOY := $(VENV)/bin/python -m trashlite.deployment
 .PHONY: help setup setup-deploy train slim decompose submit sweep report crossval compare show-data predict calibrate export latency robustness crops import data-report test test-full lint bench clean clean-logs
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { line = sprintf("%-13s", $$1); count = split($$2, words, " "); \
+		for (i = 1; i <= count; i++) { if (length(line words[i]) > 79) { print line; line = sprintf("%13s", "") } line = line " " words[i] } \
+		print line }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## make .venv with everything a run needs
 

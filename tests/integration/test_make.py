@@ -1,5 +1,6 @@
 """Targets of the Makefile that handle files of their user."""
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -22,6 +23,14 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).touch()
     return tmp_path
+
+
+def test_help_fits_80_columns_and_names_every_target(folder: Path) -> None:
+    lines = make(folder, "help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = re.sub(r"\n {14}", " ", "\n".join(lines))
+    told = re.findall(r"^([a-z-]+): .*## (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    assert text.splitlines() == [f"{target:<13} {what}" for target, what in told]
 
 
 def test_clean_removes_only_what_can_be_made_again(folder: Path) -> None:
