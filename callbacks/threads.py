@@ -74,9 +74,9 @@ class Threads(Callback):
         self.looked, self.last = time.monotonic(), None
 
 
-def training_step(trainer: Trainer, pl_module: Any) -> Callable[[], None]:
+def training_step(trainer: Any, pl_module: Any) -> Callable[[], None]:
     """Augmentation, forward and backward pass of the first training images, on a copy of the network."""
-    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    datamodule = trainer.datamodule
     dataset = datamodule.train_dataset
     images = dataset.__getitems__(range(min(datamodule.hparams["batch_size"], len(dataset))))
     network = copy.deepcopy(pl_module.model)

@@ -94,7 +94,7 @@ class Distiller(TrashClassifier):
                     f"The teacher {teacher.checkpoint} has resize_mode={theirs}, the student {ours}: crops and flips "
                     "do not show them the same part of every image."
                 )
-        datamodule = self.trainer.datamodule if self._trainer else None  # type: ignore[attr-defined]
+        datamodule = getattr(self._trainer, "datamodule", None)
         if self.hparams["views"]:
             self._outputs = self.ask_once(teachers, datamodule)
             return

@@ -92,3 +92,13 @@ def test_every_shipped_optimizer_and_schedule_lasts_as_long_as_training(option: 
     assert max(rates) == pytest.approx(chosen["lr"], rel=0.02)
     assert all(rate > 0 for rate in rates[:-1])
     assert schedule == "constant" or rates[-1] < 0.05 * chosen["lr"]
+
+
+def test_cycles_share_the_training() -> None:
+    made = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    scheduler = create_scheduler(made, settings("scheduler", "cosine_restarts"), training())
+    rates = []
+    for step in (50, 99, 100, 200, 299):  # the second of two cycles is twice as long as the first
+        scheduler.step_update(step)
+        rates.append(made.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.05, 0.0, 0.1, 0.05, 0.0], abs=1e-4)
