@@ -271,6 +271,8 @@ def test_a_teacher_of_another_resize_mode_is_warned_of(save_teacher: Callable[..
 def test_no_teacher_is_told() -> None:
     with pytest.raises(UserError, match=r"lightning_module\.teacher=PATH"):
         build(teacher=None).setup("fit")
+    with pytest.raises(UserError, match=r"lightning_module\.teacher=PATH"):
+        build(teacher=None, alpha=1, feature_weight=1.0).setup("fit")  # features are a teacher's, too
     with pytest.raises(Exception, match="alpha"):
         build(alpha=1.5)
 

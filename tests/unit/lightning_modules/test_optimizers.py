@@ -36,6 +36,8 @@ def test_the_shipped_arguments_fit_another_name() -> None:
 def test_gradients_that_are_clipped_in_mixed_precision_are_not_unscaled_by_the_kernel() -> None:
     trainer = Trainer(accelerator="cpu", logger=False, precision="bf16-mixed", gradient_clip_val=1)
     assert optimizer("adamw", trainer).defaults["fused"] is False
+    trainer = Trainer(accelerator="cpu", logger=False, precision="bf16-mixed")
+    assert optimizer("adamw", trainer).defaults["fused"] is True
 
 
 def test_the_kernel_can_be_switched_off() -> None:
