@@ -130,6 +130,17 @@ def test_layers_that_compute_their_weight_are_left_alone() -> None:
         assert "bn" in norms(assert_folds_exactly(net, torch.randn(2, 3, 8, 8)))
 
 
+def test_norms_that_do_something_else_are_left_alone() -> None:
+    class Doubling(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    own = nn.Sequential(nn.Conv2d(3, 6, 3), Doubling(6))
+    assert norms(assert_folds_exactly(own, torch.randn(2, 3, 8, 8))) == ["1"]
+    tokens = nn.Sequential(nn.Flatten(2), nn.Linear(64, 3), nn.BatchNorm1d(3))  # over the rows, not the outputs
+    assert norms(assert_folds_exactly(tokens, torch.randn(2, 3, 8, 8))) == ["2"]
+
+
 def test_batch_statistics_cannot_fold(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6, track_running_stats=False)).eval()
