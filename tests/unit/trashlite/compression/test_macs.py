@@ -215,6 +215,30 @@ def test_functional_convolution_is_reported() -> None:
     assert report.differences == [f"0 (FunctionalConv): thop 0, torch.utils.flop_counter {missed:,}"]
 
 
+def test_products_that_a_layer_leaves_out_are_a_difference() -> None:
+    """thop counts a convolution by the shape of its weight, whatever it does with it."""
+
+    class FirstHalf(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x[:, :2], self.weight[:, :2])
+
+    report = count_macs(FirstHalf(4, 6, 1), (4, 5, 5))
+    assert (report.macs, report.flop_counter_macs) == (5 * 5 * 6 * 4, 5 * 5 * 6 * 2)
+    assert report.differences == ["(model) (FirstHalf): thop 600, torch.utils.flop_counter 300"]
+
+
+def test_modules_may_be_called_by_keyword() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.act(input=x)
+
+    assert [row.kind for row in count_macs(Net(), (3, 4, 4)).layers] == ["ReLU"]
+
+
 def test_products_only_thop_sees_have_a_row_of_their_own() -> None:
     class Gram(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ def test_front_is_cheaper_than_dense_and_keeps_to_the_multiples() -> None:
     assert all(candidate.macs < cost.macs for candidate in front)
     assert all(rank % 4 == 0 or rank in (20, 30) for candidate in front for rank in candidate.ranks)
     assert all(rank >= 6 for candidate in front for rank in candidate.ranks)
+    narrow = torch.nn.Conv2d(3, 30, 3, padding=1)  # has no six inputs: all three are allowed
+    cost = LayerCost(1, 30 * 3 * 9 * 64, (8, 8), (8, 8))
+    assert {candidate.ranks[0] for candidate in list_candidates(narrow, cost, ("tucker",), None, 4, 6)} == {3}
     for before, after in pairwise(front):
         assert before.macs < after.macs
         assert before.loss > after.loss

@@ -46,5 +46,10 @@ def test_a_larger_budget_never_loses_more() -> None:
     assert all(after <= before for before, after in pairwise(losses))
 
 
+def test_a_budget_between_two_bins_is_kept() -> None:
+    """30,000 MACs in bins of 1.5: saving 3 of the 4 that are asked for is not enough."""
+    assert choose_options([[(30_000, 0.0), (29_997, 0.1), (29_000, 1.0)]], 29_996) == [2]
+
+
 def test_nothing_to_choose() -> None:
     assert choose_options([], 5) == []

@@ -40,3 +40,4 @@ def test_rounding() -> None:
     assert round_ranks((5,), weight, "svd", 8, 10) == (16,)
     assert round_ranks((21,), weight, "svd", 8, 1) == (21,)
     assert round_ranks((1, 40), torch.zeros(1, 40, 8, 3, 3), "tucker", 1, 1) == (1, 9)
+    assert round_ranks((40, 1), torch.zeros(1, 8, 40, 3, 3), "tucker", 1, 1) == (9, 1)

@@ -6,7 +6,7 @@ from torch import nn
 
 from trashlite.compression.low_rank import select_ranks
 from trashlite.compression.low_rank.candidates import Candidate
-from trashlite.compression.low_rank.sensitivity import _rises
+from trashlite.compression.low_rank.sensitivity import _mean_loss, _rises
 from trashlite.errors import UserError
 
 
@@ -44,6 +44,11 @@ def test_mistakes_are_told() -> None:
     nan = torch.full((4, 16), float("nan"))
     with pytest.raises(UserError, match="is nan"):
         select_ranks(model, x, "sensitivity", calibration=[(x, nan)], loss=nn.functional.mse_loss)
+
+
+def test_a_smaller_last_batch_weighs_less() -> None:
+    batches = [(torch.zeros(3, 1), torch.full((3, 1), 2.0)), (torch.zeros(1, 1), torch.full((1, 1), 6.0))]
+    assert _mean_loss(nn.Identity(), batches, nn.functional.l1_loss) == pytest.approx((3 * 2 + 6) / 4)
 
 
 def test_rises_go_through_what_was_measured_and_never_fall() -> None:
