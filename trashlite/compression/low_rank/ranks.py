@@ -76,13 +76,11 @@ def select_ranks(
     _check_settings(policy, ratio, energy, budget, multiple, min_rank)
     allowed = allowed_kinds(kinds)
     costs = measure_layers(model, example_input)
-    for pattern in weights or {}:
-        if not any(fnmatchcase(name, pattern) for name in costs):
-            raise UserError(f"low rank: weights has {pattern!r}, which matches no layer of {', '.join(costs)}")
+    if unmatched := [each for each in weights or {} if not any(fnmatchcase(name, each) for name in costs)]:
+        raise UserError(f"low rank: weights has {unmatched[0]!r}, which matches no layer of {', '.join(costs)}")
     layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
-    for name in read_outside(model, layers, example_input):
-        skipped[name] = "the network reads its weight or settings elsewhere too"
-        del layers[name]
+    outside = read_outside(model, layers, example_input)
+    skipped |= dict.fromkeys(outside, "the network reads its weight or settings elsewhere too")
     known = {name: (moments or {}).get(name) for name in layers}
     layers = _leave_out(layers, skipped, allowed, known)
 

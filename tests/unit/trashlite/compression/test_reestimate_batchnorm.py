@@ -15,6 +15,7 @@ def network() -> Any:
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2)
     )
     network[1].running_mean.fill_(7)
+    network[1].num_batches_tracked.fill_(5)
     return network.train()
 
 
