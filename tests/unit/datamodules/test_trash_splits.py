@@ -56,8 +56,8 @@ def test_all_trains_on_train_and_val_and_keeps_none(tiny_root: Path, build: Call
 
 
 def test_train_fraction_takes_a_stratified_share_of_train_only(tiny_root: Path, build: Callable) -> None:
-    datamodule = build(tiny_root, train_fraction=0.5)
-    assert datamodule.class_counts == [6, 4, 2]
+    datamodule = build(tiny_root, train_fraction=0.25)
+    assert datamodule.class_counts == [3, 2, 1]
     assert len(datamodule.val_dataset) == 9
 
 

@@ -36,3 +36,18 @@ def test_confusions_of_both_ways_are_one_pair() -> None:
     confusion = confusion_of(np.array([0, 1, 1, 0, 2]), np.array([0, 0, 1, 1, 1]), 3)
     assert confusion.tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 0]]
     assert most_confused(confusion) == [(0, 1, 2), (1, 2, 1)]
+
+
+def test_suspects_come_the_surest_first() -> None:
+    sure, unsure = [0.05, 0.95], [0.4, 0.6]
+    probabilities = np.array([unsure, sure, *[[0.9, 0.1]] * 4, *[[0.45, 0.55]] * 4])
+    found = find_suspects(probabilities, np.array([0] * 6 + [1] * 4))
+    assert [suspect.position for suspect in found] == [1, 0]
+    assert found[0].margin == pytest.approx(-0.9)
+    assert found[1].margin == pytest.approx(-0.2)
+
+
+def test_a_class_is_confident_where_it_reaches_its_own_mean() -> None:
+    """Each image of class 1 is as probable as their mean, and so is the first of class 0, wrongly."""
+    probabilities = np.array([[0.4, 0.6], [0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
+    assert [each.position for each in find_suspects(probabilities, np.array([0, 0, 0, 1, 1]))] == [0]
