@@ -87,7 +87,10 @@ def read_submission(path: Path) -> dict[str, str]:
         columns, rows = read_table(path)
         if not {FILE, LABEL} <= {*columns}:
             raise UserError(f"{path} is no submission: its columns must be file and label.")
-        labels = {row[FILE]: row[LABEL] for row in rows}
+        labels = {}
+        for number, row in enumerate(rows, start=2):
+            if (before := labels.setdefault(row[FILE], row[LABEL])) != row[LABEL]:
+                raise UserError(f"{path}, line {number}: {row[FILE]} is called {row[LABEL]} here and {before} before.")
     if not labels:
         raise UserError(f"{path} is no submission: it names no file.")
     return labels

@@ -180,6 +180,12 @@ def test_a_broken_submission_is_told_in_one_line(submissions: tuple[Path, Path],
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_with_two_labels_is_told(submissions: tuple[Path, Path], tmp_path: Path) -> None:
+    submissions[0].write_text("file,label\n1.jpg,Glass\n1.jpg,Metal\n")
+    with pytest.raises(UserError, match=r"line 3: 1\.jpg is called Metal here and Glass before"):
+        told(*submissions, tmp_path / "out")
+
+
 def test_submissions_of_other_files_are_told(submissions: tuple[Path, Path], tmp_path: Path) -> None:
     submissions[0].write_text("file,label\n1.jpg,Glass\n9.jpg,Glass\n")
     with pytest.raises(UserError, match="not of the same files: 2 and 4, 1 in both"):
