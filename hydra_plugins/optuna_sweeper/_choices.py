@@ -16,7 +16,7 @@ REHEARSALS = 100  # until a conditional parameter is asked for
 
 
 class Choices:
-    """What a trial chooses.
+    """Settings that a trial chooses.
 
     Args:
         function: dotted path of a function (config, trial) -> overrides; None: the space is all.

@@ -35,11 +35,16 @@ def export_backbone(run_folder: Path, name: str, folder: Path = CONF / "backbone
     config_file = run_folder / ".hydra" / "config.yaml"
     if not config_file.is_file():
         raise UserError(f"{run_folder} is no folder of a run: there is no {config_file}.")
-    config: Any = OmegaConf.to_container(OmegaConf.load(config_file))
-    if config["checkpoint"]:
-        raise UserError(f"The network of {run_folder} came from checkpoint={config['checkpoint']}: export that run.")
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(config_file))
+        (height, width), checkpoint, _, _ = (
+            config[key] for key in ("image_size", "checkpoint", "backbone", "resize_mode")
+        )
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise UserError(f"{config_file} is no configuration of a run: {error!r}") from error
+    if checkpoint:
+        raise UserError(f"The network of {run_folder} came from checkpoint={checkpoint}: export that run.")
     record = read_record(run_folder)
-    height, width = config["image_size"]
     macs = record.get("model/macs") or count(config, (height, width))
     f1 = f", val F1 {record['val/f1']:.4f}" if record.get("val/f1") is not None else ""
     command = f"python run.py backbone={name} 'image_size=[{height},{width}]' resize_mode={config['resize_mode']}"

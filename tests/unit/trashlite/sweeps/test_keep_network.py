@@ -61,6 +61,13 @@ def test_a_pruned_run_has_no_f1_to_tell(run_folder: Path, tmp_path: Path) -> Non
     assert "F1" not in export_backbone(run_folder, "tiny", tmp_path)[0].read_text()
 
 
+@pytest.mark.parametrize("content", ["a: [", "- 1", "a: 1", "image_size: 32"])
+def test_a_configuration_that_is_none_is_told(run_folder: Path, tmp_path: Path, content: str) -> None:
+    (run_folder / ".hydra" / "config.yaml").write_text(content)
+    with pytest.raises(UserError, match="is no configuration of a run"):
+        export_backbone(run_folder, "tiny", tmp_path)
+
+
 def test_what_cannot_be_exported_is_told(run_folder: Path, tmp_path: Path) -> None:
     export_backbone(run_folder, "tiny", tmp_path)
     for name in ("tiny", "a/b", ""):

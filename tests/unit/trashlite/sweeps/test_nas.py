@@ -13,7 +13,16 @@ from torch import nn
 from tests.harness import compose_config
 from trashlite.backbones import create_backbone
 from trashlite.compression.macs import count_macs
-from trashlite.sweeps.nas import LITE0_BLOCKS, TRASHNET_INPUTS, lite0_space, nas_space, shipped_cuts, shipped_networks
+from trashlite.sweeps.nas import (
+    LITE0_BLOCKS,
+    TRASHNET_INPUTS,
+    draw_stride,
+    halved,
+    lite0_space,
+    nas_space,
+    shipped_cuts,
+    shipped_networks,
+)
 
 SPACES = {"nas": nas_space, "nas_lite0": lite0_space}
 Point = tuple[dict[str, Any], dict[str, Any]]
@@ -47,6 +56,12 @@ def test_every_point_is_a_network_and_most_are_tiny(sweep: str, count: int) -> N
         macs.append(report.macs)
     assert sum(0.3e6 < each < 20e6 for each in macs) >= 0.9 * count
     assert sum(each <= base.max_macs for each in macs) >= 0.7 * count
+
+
+def test_a_map_is_halved_while_it_is_large_kept_once_it_is_small_and_chosen_between() -> None:
+    assert [halved(side, 2) for side in (24, 25, 3)] == [12, 13, 2]
+    assert [draw_stride(FixedTrial({"stage1.stride": stride}), 1, 12) for stride in (1, 2)] == [1, 2]  # type: ignore[arg-type]
+    assert [draw_stride(FixedTrial({}), 1, side) for side in (13, 2, 1)] == [2, 1, 1]  # type: ignore[arg-type]
 
 
 def test_every_choice_is_drawn() -> None:
