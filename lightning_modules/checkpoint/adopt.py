@@ -53,7 +53,7 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
 
     Raises:
         UserError: the checkpoint cannot be gone on with, or `overrides` ask for another backbone than its own, other
-            settings of the optimizer, the schedule or the images, or for weights besides its own.
+            settings of the optimizer, the schedule or the images, for weights besides its own, or for no average.
     """
     if "checkpoint" in override_keys(overrides) and cfg.checkpoint:
         raise UserError(f"resume={cfg.resume} goes on with its own weights: leave checkpoint={cfg.checkpoint} out.")
@@ -76,6 +76,12 @@ def resumed_config(cfg: DictConfig, checkpoint: dict[str, Any], overrides: list[
         raise UserError(
             f"resume={cfg.resume} was trained with {key}={before[key]} and cannot go on with {after.get(key)}. Leave "
             "out what sets it (that key, or an experiment), or begin a new run from these weights with "
+            f"checkpoint={cfg.resume}."
+        )
+    if "current_model_state" in checkpoint and not resumed.callbacks.get("ema"):
+        raise UserError(
+            f"resume={cfg.resume} was trained with callbacks.ema: its weights are averages, with which the optimizer's "
+            "state does not go on. Leave callbacks.ema=null out, or begin a new run from them with "
             f"checkpoint={cfg.resume}."
         )
     if is_finished(resumed, checkpoint):

@@ -129,6 +129,14 @@ def test_what_a_resumed_run_cannot_change_is_refused(overrides: list[str], words
         resumed_config(compose_config(*overrides), checkpoint, overrides)
 
 
+def test_a_run_of_averaged_weights_keeps_the_average() -> None:
+    overrides, checkpoint = ["callbacks.ema=null"], stopped() | {"current_model_state": {}}
+    assert resumed_config(compose_config(), checkpoint, []).callbacks.ema.decay == compose_config().callbacks.ema.decay
+    with pytest.raises(UserError, match=r"Leave callbacks\.ema=null out"):
+        resumed_config(compose_config(*overrides), checkpoint, overrides)
+    assert resumed_config(compose_config(*overrides), stopped(), overrides).callbacks.ema is None
+
+
 def test_what_is_said_again_is_no_change() -> None:
     overrides = ["optimizer.lr=0.5", "image_size=[8,12]", "resize_mode=letterbox"]
     assert resumed_config(compose_config(*overrides), stopped("optimizer.lr=0.5"), overrides).optimizer.lr == 0.5
