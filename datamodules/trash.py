@@ -259,10 +259,6 @@ class TrashDataModule(pl.LightningDataModule):
             raise UserError(f"There are no readable {kind} images in {str(self.root)!r}.\n{HOW_TO_GET_DATA}")
         return dataset
 
-    def labelled_images(self, preprocessing: Mapping[str, Any]) -> Rows:
-        """Every image of train and val at another size and resize mode; `train_dataset.images.rows` are its rows."""
-        return self.folder.labelled_images(preprocessing)
-
     def evaluation_batches(
         self, dataset: CachedImages, device: torch.device, count: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -297,7 +293,7 @@ class TrashDataModule(pl.LightningDataModule):
 
     def _open_also(self, images: CachedImages, preprocessings: Mapping[str, Mapping[str, Any]]) -> None:
         for name, preprocessing in preprocessings.items():
-            images.also[name] = Rows(self.labelled_images(preprocessing).file, images.images.rows)
+            images.also[name] = Rows(self.folder.labelled_images(preprocessing).file, images.images.rows)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make `image` float32 (N, 3, H, W) in channels_last memory, normalised; augmented in training."""

@@ -173,7 +173,7 @@ def _camera_is_on(datamodule: Any) -> bool:
 def training_images(datamodule: TrashDataModule, preprocessing: Mapping[str, Any]) -> TrainingImages:
     """The training images of a datamodule, after `setup`, as a teacher of this preprocessing takes them."""
     return TrainingImages(
-        datamodule.labelled_images(preprocessing),
+        datamodule.folder.labelled_images(preprocessing),
         datamodule.train_dataset.images.rows,
         len(datamodule.class_names),
         datamodule.augmentation,

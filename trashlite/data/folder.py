@@ -94,7 +94,7 @@ class DataFolder:
         return open_cache(part, self.root, paths, self.cache_dir, **decode_settings(preprocessing))
 
     def labelled_images(self, preprocessing: Mapping[str, Any]) -> Rows:
-        """Every image of train and val, bad ones too, at another size and resize mode."""
+        """Every image of train and val, bad ones too, at another size; `images.rows` of a part are rows of these."""
         paths = self.open("labelled").paths
         return Rows(self._open_cache("labelled", paths, preprocessing).file, np.arange(len(paths)))
 
