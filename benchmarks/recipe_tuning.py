@@ -38,6 +38,7 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
         "resize_mode": preprocessing["resize_mode"],
         "resize_kernel": kernel_of(preprocessing),
         "lightning_module.teacher": str(args.teacher),
+        "datamodule.root": str(args.data),
         "datamodule.cache_dir": str(args.cache_dir),
         "trainer.max_epochs": epochs,
         "optimizer.lr": lr,
@@ -49,7 +50,6 @@ def distil(model: nn.Module, args: argparse.Namespace, epochs: int, lr: float) -
     overrides = ["experiment=base/distilled", *(to_override(key, value) for key, value in settings.items())]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = adopt_checkpoint(compose("config", overrides), checkpoint, overrides)
-    cfg.datamodule.root = str(args.data)
     cfg.callbacks = {name: cfg.callbacks[name] for name in CALLBACKS}
     OmegaConf.resolve(cfg)
     datamodule = create_datamodule(cfg)
