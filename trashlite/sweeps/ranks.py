@@ -14,7 +14,7 @@ from torch import nn
 
 from trashlite.compression.layer_costs import measure_layers
 from trashlite.compression.low_rank.candidates import list_candidates
-from trashlite.compression.low_rank.layers import allowed_kinds, find_layers, layer_type
+from trashlite.compression.low_rank.layers import allowed_kinds, factorisable, layer_type
 from trashlite.errors import UserError
 from trashlite.network import load_network, read_checkpoint
 
@@ -106,8 +106,9 @@ def layer_macs(
     network: nn.Module, image_size: list[int], kinds: Any, exclude: list[str], multiple: int, min_rank: int
 ) -> dict[str, tuple[int, int]]:
     """MACs of each convolution and linear layer: dense, and the least to which it can be factorised."""
-    costs = measure_layers(network, torch.zeros(1, 3, *image_size))
-    layers, _ = find_layers(network, {name: cost.calls for name, cost in costs.items()}, exclude)
+    image = torch.zeros(1, 3, *image_size)
+    costs = measure_layers(network, image)
+    layers, _ = factorisable(network, costs, image, exclude)
     allowed = allowed_kinds(kinds)
     least = {name: cost.macs for name, cost in costs.items()}
     for name, layer in layers.items():

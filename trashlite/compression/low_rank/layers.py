@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trashlite.compression.evaluating import evaluating
+from trashlite.compression.layer_costs import LayerCost
 from trashlite.errors import UserError
 
 Kind = Literal["svd", "tucker", "spatial"]
@@ -143,6 +144,25 @@ def find_layers(
             skipped[name] = "all its weights are zero"
         else:
             found[name] = layer
+    return found, skipped
+
+
+def factorisable(
+    model: nn.Module, costs: Mapping[str, LayerCost], example_input: Tensor, exclude: Iterable[str] = ()
+) -> tuple[dict[str, Layer], dict[str, str]]:
+    """Layers as `find_layers` sorts them, less those whose weight or settings the network reads elsewhere too.
+
+    Args:
+        costs: of `measure_layers` with this model and input.
+        example_input: images (N, C, H, W), on the model's device.
+
+    Raises:
+        UserError: as `find_layers`.
+    """
+    found, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
+    for name in read_outside(model, found, example_input):
+        skipped[name] = "the network reads its weight or settings elsewhere too"
+        del found[name]
     return found, skipped
 
 

@@ -16,10 +16,9 @@ from trashlite.compression.low_rank.layers import (
     Layer,
     LayerType,
     allowed_kinds,
-    find_layers,
+    factorisable,
     grouped_weight,
     layer_type,
-    read_outside,
 )
 from trashlite.compression.low_rank.macs import factorised_macs
 from trashlite.compression.low_rank.plan import LayerPlan, RankPlan, check_layer
@@ -78,9 +77,7 @@ def select_ranks(
     costs = measure_layers(model, example_input)
     if unmatched := [each for each in weights or {} if not any(fnmatchcase(name, each) for name in costs)]:
         raise UserError(f"low rank: weights has {unmatched[0]!r}, which matches no layer of {', '.join(costs)}")
-    layers, skipped = find_layers(model, {name: cost.calls for name, cost in costs.items()}, exclude)
-    outside = read_outside(model, layers, example_input)
-    skipped |= dict.fromkeys(outside, "the network reads its weight or settings elsewhere too")
+    layers, skipped = factorisable(model, costs, example_input, exclude)
     known = {name: (moments or {}).get(name) for name in layers}
     layers = _leave_out(layers, skipped, allowed, known)
 

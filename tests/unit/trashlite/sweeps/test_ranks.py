@@ -137,3 +137,17 @@ def test_a_checkpoint_is_needed(tmp_path: Path) -> None:
     cfg.checkpoint = str(tmp_path / "nowhere.ckpt")
     with pytest.raises(UserError, match=r"nowhere\.ckpt"):
         stage_weights(cfg, trial)
+
+
+def test_a_layer_that_the_network_looks_into_saves_nothing() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x).to(self.second.weight.dtype))
+
+    limits: dict[str, Any] = {"kinds": None, "exclude": [], "multiple": 1, "min_rank": 1}
+    macs = rank_space.layer_macs(Net(), [4, 4], **limits)
+    assert macs == {"first": (16 * 3 * 64, 16 * (3 + 64)), "second": (16 * 64 * 64, 16 * 64 * 64)}
